@@ -1,0 +1,143 @@
+#pragma once
+/// @file
+/// Keys and values kept between calls of forward: its last argument. A stack hands slot i to its i-th layer; modules keep no state.
+///
+///     model.forward(ids, sp::no_cache);                                  // training
+///     sp::cache kv;  sp::no_grad off;  model.forward(prompt, kv);  model.forward(next, kv);
+///     sp::cache either{.on = training ? false : true};                   // one instantiation of forward serves both
+///     sp::imagined_cache past{128};                                      // for ghosts: 128 steps are kept already
+#include <vector>
+#include <shardproof/tensor/ops/attention.hpp>
+#include <shardproof/tensor/ops/rope.hpp>
+namespace shardproof {
+
+struct no_cache_t {
+  constexpr const no_cache_t& slot(const char*, long) const { return *this; }
+  constexpr struct positions positions() const { return {}; }
+  template <tensor_like K, tensor_like V> constexpr key_value<K, V> extend(const K& k, const V& v) const { return {k, v}; }
+};
+inline constexpr no_cache_t no_cache{};
+
+/// Keeps nothing; for ghosts, and for dry runs.
+struct imagined_cache {
+  long length = 0;
+  constexpr const imagined_cache& slot(const char*, long) const { return *this; }
+  constexpr struct positions positions() const { return {length}; }
+  template <tensor_like K, tensor_like V> constexpr key_value<K, V> extend(const K& k, const V& v) const { return {grown(k), grown(v)}; }
+
+ private:
+  template <class X> constexpr X grown(X x) const {
+    if constexpr (is_ghost<X>) {
+      if constexpr (!any_broken<X>) {
+        x.sizes.n[std::size_t(dims_in<X>::rank - 3)] += length;
+        if (x.at) x.at->book.cache_bytes += x.at->element_bytes * local_count(x.sizes, x.place(), x.at->where);
+      }
+    } else {
+      x.sizes.n[std::size_t(dims_in<X>::rank - 3)] += length;
+      shape s = x.at->s;
+      s.n[s.rank - 3] += length;
+      if (self.book) self.book->cache_bytes += double(bytes_of(x.at->type)) * double(s.count());
+      x.at = leaf(x.at->type, s);
+    }
+    return x;
+  }
+};
+
+namespace erased {
+/// What one layer has kept: [batch, length, heads, dim], grown in place where the batch is one row.
+struct kept_rows {
+  ref all;
+  long capacity = 0;
+  /// Everything kept so far and x behind it.
+  ref append(const ref& x, long length) {
+    const long b = x->s[0], t = x->s[1], row = x->s[2] * x->s[3], total = length + t;
+    if (b == 1 && total > capacity) {
+      const long room = total > 2 * capacity ? (total + 63) / 64 * 64 : 2 * capacity;
+      ref bigger = leaf(x->type, {1, room, x->s[2], x->s[3]});
+      if (length && row) device().copy({.dst = bigger->v(), .src = all->v(), .rows = 1, .width = length * row, .dst_row = room * row, .src_row = length * row});
+      all = bigger;
+      capacity = room;
+    } else if (b != 1) {
+      ref bigger = leaf(x->type, {b, total, x->s[2], x->s[3]});
+      if (length && row) device().copy({.dst = bigger->v(), .src = all->v(), .rows = b, .width = length * row, .dst_row = total * row, .src_row = length * row});
+      all = bigger;
+      capacity = total;
+    }
+    ref out(new node);
+    out->type = x->type;
+    out->s = {b, total, x->s[2], x->s[3]};
+    out->data = all->data;                             // the first `total` rows of the room
+    if (row) device().copy({.dst = out->v(), .src = x->v(), .rows = b, .width = t * row, .dst_row = total * row, .dst_at = length * row, .src_row = t * row});
+    return out;
+  }
+};
+}  // namespace erased
+
+class cache;
+/// One layer's part of a cache.
+class cache_slot {
+  erased::kept_rows k_, v_;
+  long length_ = 0;
+  bool on_ = true;
+  cache* owner_ = nullptr;
+  const char* stack_ = "";
+  long number_ = 0;
+  const cache_slot* parent_ = nullptr;
+  friend class cache;
+
+ public:
+  struct positions positions() const { return {length_}; }
+  long length() const { return length_; }
+  inline cache_slot& slot(const char* stack, long i);
+  /// @error SP001 the tape records: the gradient of what is kept would be lost.
+  template <tensor_like K, tensor_like V> key_value<K, V> extend(const K& k, const V& v) {
+    key_value<K, V> out{k, v};
+    if (!on_) return out;
+    if (self.dry) return imagined_cache{length_}.extend(k, v);
+    if (self.tape && (k.tracked() || v.tracked()))
+      throw error(code::usage, "a cache is extended while the tape records: the gradient of what it keeps would be lost.", "use sp::no_grad around decoding, or pass sp::no_cache (cache{.on = false}) to train.");
+    out.k.at = k_.append(k.at, length_);
+    out.v.at = v_.append(v.at, length_);
+    length_ += k.at->s[1];
+    constexpr std::size_t seq = std::size_t(dims_in<K>::rank - 3);
+    out.k.sizes.n[seq] = out.v.sizes.n[seq] = length_;
+    return out;
+  }
+};
+
+/// Slots are keyed by the stack's path and the layer's number, so that two stacks do not collide.
+class cache {
+  std::vector<cache_slot*> slots_;                     // stable addresses: slots are handed out by reference
+  cache_slot off_;
+  bool on_ = true;
+  friend class cache_slot;
+  cache_slot& find(const cache_slot* parent, const char* stack, long i) {
+    if (!on_) return off_;
+    const auto is = [&](const cache_slot& s) { return s.number_ == i && s.stack_ == stack && s.parent_ == parent; };
+    if (i >= 0 && i < long(slots_.size()) && is(*slots_[std::size_t(i)])) return *slots_[std::size_t(i)];
+    for (auto& s : slots_) if (is(*s)) return *s;
+    auto& s = *slots_.emplace_back(new cache_slot);
+    s.owner_ = this;
+    s.stack_ = stack;
+    s.number_ = i;
+    s.parent_ = parent;
+    return s;
+  }
+
+ public:
+  struct options { bool on = true; };
+  cache() : cache(options{}) {}
+  explicit cache(options o) : on_(o.on) { off_.on_ = false; off_.owner_ = this; }
+  cache(const cache&) = delete;
+  cache_slot& slot(const char* stack, long i) { return find(nullptr, stack, i); }
+  /// Of a model without a stack: the cache is its own only slot.
+  struct positions positions() { return slot("", 0).positions(); }
+  template <tensor_like K, tensor_like V> key_value<K, V> extend(const K& k, const V& v) { return slot("", 0).extend(k, v); }
+  /// Steps kept so far.
+  long length() const { return slots_.empty() ? 0 : slots_.front()->length(); }
+  void clear() { for (auto* s : slots_) delete s; slots_.clear(); }
+  ~cache() { clear(); }
+};
+inline cache_slot& cache_slot::slot(const char* stack, long i) { return on_ ? owner_->find(this, stack, i) : *this; }
+
+}  // namespace shardproof

@@ -1,0 +1,59 @@
+#pragma once
+/// @file
+/// A parameter or buffer of a module itself, matched by rules like a layer: colwise cuts its first dimension.
+///
+///     SP_PARAM(sinks, sp::dims<q_heads>);                  // sp::attention(q, kv, mask, sinks)
+///     auto s = scores + correction.seen_by(scores);        // as an operand
+#include <shardproof/layer/run_time.hpp>
+namespace shardproof {
+namespace detail {
+
+/// Free parameters behave like a layer kind whose only parameter has output roles throughout.
+template <class D> struct free_kind {
+  using in = dims<>;
+  using out = D;
+  using bias = none;
+  template <class At> struct parameters { parameter_of<At, struct value, false, roled<shardproof::out, D>> value; };
+};
+
+template <class At, class D, bool Buffer, class Style> struct free_parameter
+    : parameter<struct value, roled<shardproof::out, D>, typename settings_of<At>::template parameter<placed_by<Style, roled<shardproof::out, D>>>, Buffer> {
+  using where = At;
+  using layer_kind = free_kind<D>;
+  using style_type = Style;
+  using set = settings_of<At>;
+  using base = parameter<struct value, roled<shardproof::out, D>, typename set::template parameter<placed_by<Style, roled<shardproof::out, D>>>, Buffer>;
+  static constexpr int chosen = At::style_number();
+  template <class X> constexpr auto seen_by(const X& x) const {
+    if constexpr (any_broken<X>) return broken{};
+    else if constexpr (!plan_is_sound<At, layer_kind, Style, typename layer_kind::template parameters<owned_by<Style, set>>>()) return broken{};
+    else return bare(use<Style, site<layer_kind, set>>(base::seen_by(x), x));
+  }
+};
+template <class At, class D, bool Buffer> struct run_time_free_parameter : parameter<struct value, roled<shardproof::out, D>, any, Buffer> {
+  using where = At;
+  using layer_kind = free_kind<D>;
+  using base = parameter<struct value, roled<shardproof::out, D>, any, Buffer>;
+  using tables = styles_for<plan_of<At>, layer_kind, typename layer_kind::template parameters<owned_by_run_time_style>>;
+  int chosen = style_number(typename plan_of<At>::styles{}, "replicated");
+  const char* name = At::c_path();
+  template <class X> auto seen_by(const X& x) const {
+    const auto y = as_any(x);
+    const auto w = base::seen_by(y);
+    self.layer = name;
+    return bare(tables::template uses<std::remove_const_t<decltype(w)>, std::remove_const_t<decltype(y)>>[std::size_t(chosen)](w, y));
+  }
+};
+}  // namespace detail
+
+template <const auto& Plan, class... Path, class Tag, bool B, class D> struct parameter_in<at<Plan, Path...>, Tag, B, D> {
+  using where = at<Plan, Path..., Tag>;
+  static constexpr auto pick() {
+    if constexpr (plan_of<where>::typed)
+      return std::type_identity<detail::free_parameter<where, D, B, nth_style<where::style_number(), typename plan_of<where>::styles>>>{};
+    else return std::type_identity<detail::run_time_free_parameter<where, D, B>>{};
+  }
+  using type = typename decltype(pick())::type;
+};
+
+}  // namespace shardproof

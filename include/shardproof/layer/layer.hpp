@@ -1,0 +1,145 @@
+#pragma once
+/// @file
+/// A layer owns parameters and obeys the style that the plan gives its path. A model's forward never sees any of it.
+///
+///     template <class At> struct gated_mlp {
+///       SP_LAYER(gate_up_proj, sp::linear<hidden, sp::fused<ffn, ffn>>);            // one member: the name is written once
+///       SP_LAYER(down_proj, sp::linear<ffn, hidden>);
+///     };
+///
+/// A kind of one's own derives from layer_kind: it declares its parameters with roles and says how to call it.
+#include <shardproof/layer/suits.hpp>
+#include <shardproof/tensor/ops/convert.hpp>
+namespace shardproof {
+
+// Options of a kind.
+struct with_bias;
+struct maybe_bias;
+struct bias;                                           ///< the tag of every bias
+template <class D> struct maybe_dims {};               ///< the dimensions of a bias that may be absent
+
+namespace detail {
+template <class At, class Kind> struct placed_at;
+}
+/// What every layer kind may rely on.
+template <class Kind> struct layer_kind {
+  using bias = none;
+  template <class At> using in_scope = typename detail::placed_at<At, Kind>::type;
+  template <class X> static constexpr bool accepts = true;         ///< are the input's dimensions right?
+  template <class X> using expected = X;                           ///< what they should be, for SP109
+};
+
+namespace detail {
+
+// ---- hooks: with the site where the style asks for it -----------------------------------------------------------------
+template <class S, class Site> constexpr auto before(const auto& x) {
+  if constexpr (requires { S::before(Site{}, x); }) return S::before(Site{}, x);
+  else return S::before(x);
+}
+template <class S, class Site> constexpr auto use(const auto& w, const auto& x) {
+  if constexpr (requires { S::use(Site{}, w, x); }) return S::use(Site{}, w, x);
+  else return S::use(w);
+}
+template <class S, class Site> constexpr auto after(const auto& y, const auto& b) {
+  if constexpr (requires { S::after(Site{}, y, b); }) return S::after(Site{}, y, b);
+  else return S::after(y, b);
+}
+/// A kind may read its own plain members (an epsilon): call(own, x, w...); or not: call(x, w...).
+template <class Kind, class Where> constexpr auto call(const auto& own, const auto& x, const auto&... w) {
+  if constexpr (requires { Kind::template call<Where>(own, x, w...); }) return Kind::template call<Where>(own, x, w...);
+  else return Kind::template call<Where>(x, w...);
+}
+
+// ---- the bias, which the style adds where it is due -------------------------------------------------------------------
+template <class S, class Set, class D> struct bias_in { using type = parameter<bias, D, typename Set::template parameter<placed_by<S, D>>>; };
+template <class S, class Set> struct bias_in<S, Set, none> { using type = none; };
+template <class S, class Set, class D> struct bias_in<S, Set, maybe_dims<D>> { using type = optional_parameter<bias, D, typename Set::template parameter<placed_by<S, D>>>; };
+template <class D> struct run_time_bias { using type = parameter<bias, D, any>; };
+template <> struct run_time_bias<none> { using type = none; };
+template <class D> struct run_time_bias<maybe_dims<D>> { using type = optional_parameter<bias, D, any>; };
+template <class P, class X> constexpr auto seen(const P& p, const X& x) {
+  if constexpr (std::is_same_v<P, none>) return nothing{};
+  else return bare(p.seen_by(x));
+}
+
+/// f(the parameters among own's members...): plain data members (an epsilon) are not passed.
+template <class Own, class F> constexpr auto with_parameters(const Own& own, F&& f) {
+  return members(own, [&](const auto&... m) {
+    return [&]<int... I>(std::integer_sequence<int, I...>) { return f(nth_of<I>(m...)...); }(parameter_indices<Own>{});
+  });
+}
+
+/// The one path every layer takes under a constexpr plan: check the input, then before / use / call / after.
+template <class Where, class Style, class Kind, class Set, class Own, class X, class B, class... W>
+constexpr auto run(const Own& own, const X& x, const B& b, const W&... w) {
+  using S = site<Kind, Set>;
+  using want = typename Style::template fed<S>;
+  using is = on_axis<place_in<X>>;
+  if constexpr (any_broken<X, W...>) return broken{};
+  else if constexpr (std::is_void_v<want> || std::is_same_v<is, want> || std::is_same_v<is, typename Style::template also<S>>) {
+    auto y = call<Kind, Where>(own, before<Style, S>(x), use<Style, S>(w, x)...);
+    if constexpr (any_broken<decltype(y)>) return broken{};
+    else return after<Style, S>(y, b);
+  } else {
+    constexpr code c = rules::fed_instead(want::value, is::value, &info<last_of<dims_in<X>>>);
+    static_assert(verdict<c, Where, style<Style>, fed<is>, needs<want>>::ok);
+    return broken{};
+  }
+}
+
+/// A weight of another layer, in this kind's roles: the table of an embedding as the weight of a head.
+template <class Kind, class Style, class Set, class Where, class T, class X> constexpr auto adopted(const T& shared, const X& x) {
+  if constexpr (!requires { typename Kind::shared; }) return bare(shared.seen_by(x));
+  else {
+    using want = typename Set::template parameter<placed_by<Style, typename Kind::shared>>;
+    using is = typename T::placement_type;
+    if constexpr (std::is_same_v<bare_of<is>, bare_of<want>>) return recast<typename Kind::shared, want>(shared.seen_by(x));
+    else {
+      static_assert(verdict<code::tied_apart, Where, style<Style>, fed<is>, needs<want>>::ok);
+      return broken{};
+    }
+  }
+}
+
+/// A layer under a constexpr plan.
+template <class At, class Kind, class Style> struct placed : Kind::template parameters<owned_by<Style, settings_of<At>>> {
+  using where = At;
+  using layer_kind = Kind;
+  using style_type = Style;
+  using set = settings_of<At>;
+  using own = typename Kind::template parameters<owned_by<Style, set>>;
+  [[no_unique_address]] typename bias_in<Style, set, typename Kind::bias>::type bias;
+  static constexpr int chosen = At::style_number();
+
+  template <class X, class... Shared> constexpr auto operator()(const X& x, const Shared&... shared) const {
+    if constexpr (any_broken<X, Shared...>) return broken{};
+    else if constexpr (!plan_is_sound<At, Kind, Style, own>()) return broken{};
+    else if constexpr (!Kind::template accepts<X>) {
+      static_assert(verdict<code::dims_differ, At, fed<dims_in<X>>, needs<typename Kind::template expected<X>>>::ok);
+      return broken{};
+    } else {
+      if constexpr (!is_ghost<X>) self.layer = At::c_path();
+      const own& mine = *this;
+      return with_parameters(mine, [&](const auto&... p) {
+        return run<At, Style, Kind, set>(mine, x, seen(bias, x), p.seen_by(x)..., adopted<Kind, Style, set, At>(shared, x)...);
+      });
+    }
+  }
+};
+
+template <class At, class Kind> struct run_time_placed;
+template <class At, class Kind> struct placed_at { using type = placed<At, Kind, nth_style<At::style_number(), typename plan_of<At>::styles>>; };
+template <class At, class Kind> requires (!plan_of<At>::typed) struct placed_at<At, Kind> { using type = run_time_placed<At, Kind>; };
+
+template <class At, class Tag, class Kind> struct scope_of { using type = typename Kind::template in_scope<typename At::template child<Tag>>; };
+template <class At, class Tag, class Kind> requires requires { typename Kind::template in_parent<At>; } struct scope_of<At, Tag, Kind> { using type = typename Kind::template in_parent<At>; };
+template <class At, class Tag, class Kind> requires requires { typename Kind::template alternatives<At, Tag>; } struct scope_of<At, Tag, Kind> { using type = typename Kind::template alternatives<At, Tag>; };
+}  // namespace detail
+
+/// The member that SP_LAYER declares.
+template <class At, class Tag, class Kind> using layer = typename detail::scope_of<At, Tag, Kind>::type;
+
+}  // namespace shardproof
+
+/// Declares member `name` of a module; its scope is the class template's parameter `At`.
+#define SP_LAYER(name, ...) ::shardproof::layer<At, struct name, __VA_ARGS__> name

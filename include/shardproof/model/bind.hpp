@@ -1,0 +1,119 @@
+#pragma once
+/// @file
+/// Gives every layer of a model its style from a plan that was read at start-up; refuses what does not fit, before any data.
+///
+///     llama<sp::at<from_json>> model;
+///     sp::bind_report r = sp::bind(model, sp::parse_plan(text), 4);      // 4 ranks of tp; r.notes are printed, not fatal
+///
+/// The one matcher is used once, here: forward, loading, saving, gradients and reports then use the layer's own placements.
+#include <shardproof/model/inputs.hpp>
+#include <shardproof/model/parameters.hpp>
+#include <shardproof/plan/parse.hpp>
+namespace shardproof {
+
+struct bind_report {
+  std::vector<std::string> notes;                      ///< aliases (an older name was used) and SP201: a layer that no rule matches
+};
+
+namespace detail {
+/// Text that diagnostics point to; kept for ever, once.
+inline const char* interned_text(const std::string& s) {
+  struct link { std::string text; link* next; };
+  static constinit link* head = nullptr;
+  link* seen = __atomic_load_n(&head, __ATOMIC_ACQUIRE);
+  for (link* l = seen; l; l = l->next) if (l->text == s) return l->text.c_str();
+  link* made = new link{s, seen};
+  while (!__atomic_compare_exchange_n(&head, &made->next, made, false, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE)) {}
+  return made->text.c_str();
+}
+
+/// A layer without its types.
+struct layer_view {
+  std::string path;
+  const style_fact* styles;
+  int style_count;
+  int* chosen;
+  const char** name;
+  bool needs_rule;                                     ///< linear, embedding, experts: SP201 if no rule names it
+  std::vector<const layout_value**> parameter;
+  const layout_value** bias = nullptr;
+};
+/// A rule without its plan's type.
+struct rule_view {
+  std::string_view pattern, style;
+  int number;
+};
+[[gnu::noinline]] inline bind_report assign_styles(std::vector<layer_view>& layers, const std::vector<std::string>& other_paths, const std::vector<rule_view>& rules) {
+  bind_report report;
+  std::vector<int> used(rules.size());
+  for (auto& l : layers) {
+    int first = -1;
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+      if (!names_layer(rules[i].pattern, l.path)) continue;
+      ++used[i];
+      if (first >= 0)
+        throw error(code::two_rules, "Layer=" + l.path + ", First=\"" + std::string(rules[std::size_t(first)].pattern) + "\", Second=\"" + std::string(rules[i].pattern) + "\"");
+      first = int(i);
+    }
+    int style = -1;
+    for (int s = 0; s < l.style_count; ++s) if (first < 0 ? std::string_view(l.styles[s].name) == "replicated" : s == rules[std::size_t(first)].number) style = s;
+    const style_fact& f = l.styles[style];
+    if (!f.suits) {
+      std::string ok;
+      for (int s = 0; s < l.style_count; ++s) if (l.styles[s].suits) (ok += ok.empty() ? "" : ", ") += l.styles[s].name;
+      throw error(code::unsuited_style, "at " + l.path + ", Style=" + f.name + ", Applicable=" + ok);
+    }
+    *l.chosen = style;
+    *l.name = interned_text(l.path);
+    for (std::size_t i = 0; i < l.parameter.size(); ++i) *l.parameter[i] = interned(f.parameter[i]);
+    if (l.bias) *l.bias = interned(f.bias);
+    if (first < 0 && l.needs_rule) report.notes.push_back(std::string(sentence(code::unmatched_layer)) + " [Layer=" + l.path + "]");
+  }
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (used[i] || is_optional(rules[i].pattern)) continue;
+    bool elsewhere = false;
+    for (const auto& p : other_paths) elsewhere = elsewhere || names_layer(rules[i].pattern, p);
+    if (elsewhere) continue;
+    std::string nearest;
+    int least = 1 << 20;
+    for (const auto& l : layers) if (const int d = edit_distance(rules[i].pattern, l.path.substr(0, 63)); d < least) { least = d; nearest = l.path; }
+    throw error(code::unmatched_rule, "Rule=\"" + std::string(rules[i].pattern) + "\": \"" + std::string(rules[i].style) + "\", nearest layer " + nearest);
+  }
+  return report;
+}
+template <class Kind> inline constexpr bool wants_rule = requires { typename Kind::in; } && !std::is_same_v<typename Kind::in, typename Kind::out> && Kind::in::rank > 0;
+}  // namespace detail
+
+/// @error SP202 a rule without a layer; SP203 two rules for one; SP204 the style does not suit; SP205, SP206 the text itself;
+/// SP105 what a style cuts cannot be dealt to `w` ranks.
+template <class M, class Set, class... More> bind_report bind(M& m, const text_plan<Set, More...>& plan, int w = ranks_on()) {
+  using model_plan = typename detail::plan_in<M>::type;
+  static_assert(!model_plan::typed, "shardproof: bind takes a model under a run_time_plan; a constexpr plan is bound by the compiler");
+  static_assert(std::is_same_v<typename model_plan::styles, typename text_plan<Set, More...>::styles>,
+                "shardproof: parse_plan<...> must list the same styles of one's own as run_time_plan<...>");
+  refuse_faulty(plan);
+  std::vector<detail::layer_view> layers;
+  each_layer(m, [&](auto& l, const layer_numbers& n) {
+    using L = std::remove_reference_t<decltype(l)>;
+    detail::layer_view v{detail::numbered(L::where::path(), n), L::tables::facts.data(), int(L::tables::facts.size()), &l.chosen, &l.name, detail::wants_rule<typename L::layer_kind>, {}, nullptr};
+    if constexpr (requires { typename L::own; }) {
+      each_member(static_cast<typename L::own&>(l), [&](auto& p) { if constexpr (detail::is_parameter<std::remove_cvref_t<decltype(p)>>) v.parameter.push_back(&p.place_); });
+      if constexpr (!std::is_same_v<decltype(l.bias), none>) v.bias = &l.bias.place_;
+    } else v.parameter.push_back(&l.place_);
+    layers.push_back(std::move(v));
+  });
+  std::vector<std::string> other;
+  each_path<M>([&](std::string_view p) { other.emplace_back(p); });
+  std::vector<detail::rule_view> rules;
+  plan.each_pattern([&](int i, std::string_view w_) {
+    const int s = plan.style_of_rule(i);
+    std::string_view name;
+    each_style(typename model_plan::styles{}, [&]<class S>(int k, S*) { if (k == s) name = S::name; });
+    rules.push_back({w_, name, s});
+  });
+  bind_report r = detail::assign_styles(layers, other, rules);
+  for (const auto& p : parameters(m)) require_dealable(p, w);
+  return r;
+}
+
+}  // namespace shardproof

@@ -1,0 +1,51 @@
+#pragma once
+/// @file
+/// Does every rule of a constexpr plan match some layer of the model? A typo is SP202, while compiling.
+///
+///     static_assert(sp::covers<llama, tensor_parallel>());
+///
+/// A rule that any alternative of the model uses is covered; a pattern with a leading '?' need not be.
+#include <shardproof/model/visit.hpp>
+#include <shardproof/plan/parse.hpp>
+namespace shardproof {
+namespace detail {
+
+struct uncovered { int rule = -1; std::string_view pattern; };
+template <class M, class Plan> constexpr uncovered first_uncovered(const Plan& plan) {
+  uncovered out;
+  plan.each_pattern([&](int i, std::string_view w) {
+    if (out.rule >= 0 || is_optional(w)) return;
+    bool hit = false;
+    each_path<M>([&](std::string_view path) { hit = hit || names_layer(w, path); });
+    if (!hit) out = {i, w};
+  });
+  return out;
+}
+/// The last segment of a pattern, or the name of a style, letter by letter: the part in which typos are.
+constexpr std::string_view last_segment(std::string_view p) {
+  std::size_t dot = p.size();
+  while (dot > 0 && p[dot - 1] != '.') --dot;
+  return p.substr(dot);
+}
+template <const std::string_view& Word, class I> struct spell;
+template <const std::string_view& Word, std::size_t... I> struct spell<Word, std::index_sequence<I...>> { using type = spelled<Word[I]...>; };
+/// What is wrong with the plan, or with its fit to the model, as static objects that types may refer to.
+template <template <class> class Model, const auto& Plan> struct coverage {
+  static constexpr plan_fault fault = Plan.fault();
+  static constexpr uncovered rule = [] { if (fault.broken != code::ok) return uncovered{}; return first_uncovered<Model<at<Plan>>>(Plan); }();
+  static constexpr bool sound = fault.broken == code::ok && rule.rule < 0;
+  static constexpr std::string_view word = fault.broken != code::ok ? fault.word : last_segment(rule.pattern);
+  using letters = typename spell<word, std::make_index_sequence<word.size()>>::type;
+};
+}  // namespace detail
+
+/// True, or one error: SP202 for a rule without a layer, SP205 and SP206 for what is wrong with the plan itself.
+template <template <class> class Model, const auto& Plan> constexpr bool covers() {
+  using c = detail::coverage<Model, Plan>;
+  if constexpr (c::fault.broken != code::ok)
+    return verdict<c::fault.broken, rule_number<Plan, c::fault.rule>, extent<c::fault.position>, typename c::letters>::ok;
+  else if constexpr (c::rule.rule >= 0) return verdict<code::unmatched_rule, rule_number<Plan, c::rule.rule>, typename c::letters>::ok;
+  else return true;
+}
+
+}  // namespace shardproof

@@ -1,0 +1,46 @@
+#pragma once
+/// @file
+/// Fills parameters by global index: bit-equal for every world size, whatever the ranks' process seeds.
+///
+///     sp::initialise(model, 42);                             // normal(0, 0.02), norm weights one, biases zero
+///     sp::fill(model, [](std::string_view name, long element) { return 0.01 * double(element % 7); });
+#include <shardproof/model/parameters.hpp>
+#include <shardproof/runtime/rng.hpp>
+namespace shardproof {
+
+namespace detail {
+/// Allocates a parameter and fills it from value(global element index).
+template <class F> void fill_parameter(const parameter_view& v, dtype t, F value) {
+  ref r = materialise(v, t);
+  const std::size_t n = std::size_t(r->s.count());
+  visit(t, [&](auto zero) {
+    using T = decltype(zero);
+    std::vector<T> host(n);
+    each_local_run(v, self.where, [&](long global, long local, long count) {
+      for (long i = 0; i < count; ++i) {
+        if constexpr (sizeof(T) == 2) host[std::size_t(local + i)] = T(float(value(global + i)));
+        else host[std::size_t(local + i)] = T(value(global + i));
+      }
+    });
+    if (n) device().from_host(r->v(), host.data());
+  });
+}
+}  // namespace detail
+
+/// value(name, global element index) for every parameter and buffer.
+template <class M, class F> void fill(M& m, F value, dtype t = dtype::f32) {
+  for (const auto& v : parameters(m)) detail::fill_parameter(v, t, [&](long i) { return value(std::string_view(v.name), i); });
+}
+/// As transformers initialises a decoder: matrices normal(0, deviation), one-dimensional weights one, biases and buffers zero.
+inline void initialise(const std::vector<parameter_view>& all, std::uint64_t seed, double deviation = 0.02, dtype t = dtype::f32) {
+  for (const auto& v : all) {
+    const std::uint64_t stream = stream_of(v.name);
+    const bool is_bias = v.name.ends_with(".bias") || v.buffer;
+    const bool is_vector = v.global.rank == 1;
+    detail::fill_parameter(v, t, [&](long i) { return is_bias ? 0.0 : is_vector ? 1.0 : deviation * normal_at(seed, stream, std::uint64_t(i)); });
+  }
+}
+template <class M> requires requires(M& m) { each_layer(m, [](auto&, const layer_numbers&) {}); }
+void initialise(M& m, std::uint64_t seed, double deviation = 0.02, dtype t = dtype::f32) { initialise(parameters(m), seed, deviation, t); }
+
+}  // namespace shardproof

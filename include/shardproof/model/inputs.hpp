@@ -1,0 +1,64 @@
+#pragma once
+/// @file
+/// What goes into a model: token ids, over dimensions of the library's or of one's own.
+///
+///     auto ids = sp::input(model, sp::tokens{2, 5}, numbers);            // (batch, seq) i64; on dp each rank takes its part
+///     auto x = sp::whole(sp::sizes_of<sp::dims<batch, hidden>>{2, 16}, values);     // Invariant, from a span of f32 or f64
+#include <span>
+#include <shardproof/model/visit.hpp>
+namespace shardproof {
+
+struct batch : dim<> {};
+struct seq : dim<> {};
+/// Extents of a batch of token ids.
+struct tokens : sizes_of<dims<batch, seq>> { using sizes_of<dims<batch, seq>>::sizes_of; };
+/// Rank counts of an imagined mesh.
+struct ranks { int tp = 1, dp = 1; };
+
+template <class T> inline constexpr dtype dtype_of = dtype::f32;
+template <> inline constexpr dtype dtype_of<double> = dtype::f64;
+template <> inline constexpr dtype dtype_of<long> = dtype::i64;
+template <> inline constexpr dtype dtype_of<long long> = dtype::i64;
+template <> inline constexpr dtype dtype_of<int> = dtype::i32;
+
+/// The same values on every rank. @error SP001 the number of values is not the product of the extents.
+template <class S, class T> auto whole(const S& s, std::span<const T> values) {
+  using D = typename S::dims_type;
+  if (long(values.size()) != s.count()) throw error(code::usage, "a tensor is given another number of values than its extents multiply to.", "pass as many values as the extents say.");
+  shape local;
+  for (int i = 0; i < s.rank; ++i) local.push(s.n[std::size_t(i)]);
+  ref n = leaf(dtype_of<T>, local);
+  if (live(n)) device().from_host(n->v(), values.data());
+  return tensor<data, D, invariant>{static_cast<const sizes_of<D>&>(s), n};
+}
+template <class S, class C> auto whole(const S& s, const C& values) { return whole(s, std::span<const typename C::value_type>(values)); }
+
+namespace detail {
+template <class M> struct plan_in;
+template <template <class> class M, class At> struct plan_in<M<At>> { using type = plan_of<At>; };
+template <class M> using settings_in = typename plan_in<M>::type::set;
+template <class M, bool Typed> struct input_layout_impl { using type = typename settings_in<M>::template activation<invariant>; };
+template <class M> struct input_layout_impl<M, false> { using type = any; };
+}  // namespace detail
+/// How a model's inputs lie under its plan: whole on tp, the plan's default on the other axes.
+template <class M> using input_layout = typename detail::input_layout_impl<M, detail::plan_in<M>::type::typed>::type;
+template <class M> inline constexpr layout_value input_place = value_of<typename detail::settings_in<M>::template activation<invariant>>;
+
+/// This rank's part of a global input, given whole on every rank.
+template <class M, class S, class T> auto input(const M&, const S& s, std::span<const T> values) {
+  using D = typename S::dims_type;
+  const layout_value& p = input_place<M>;
+  const auto full = whole(s, values);
+  ref n = full.at;
+  for (int a = max_axes; a--;) {
+    const cut c = cut_of(extents(static_cast<const sizes_of<D>&>(s)), p, a);
+    if (c.p.splits() && ranks_on(a) > 1) {
+      const no_grad off;
+      n = exchange(n, primitive::convert_i_s, a, nullptr, &c);
+    }
+  }
+  return tensor<data, D, input_layout<M>>{static_cast<const sizes_of<D>&>(s), n, p};
+}
+template <class M, class S, class C> auto input(const M& m, const S& s, const C& values) { return input(m, s, std::span<const typename C::value_type>(values)); }
+
+}  // namespace shardproof

@@ -1,0 +1,165 @@
+#pragma once
+/// @file
+/// The interface of a device: memory and about thirty kernels. Kernels see dtypes and integers, never names.
+///
+///     struct my_device final : sp::backend { ... };       // bring your own: implement it, pass tests/unit/backend_conformance
+///     sp::register_backend(sp::device_kind::cpu, instance);
+///     sp::current_backend().fill(v, 0);
+///
+/// Conventions: every view is contiguous and row-major; floating results are f32 or f64 (`compute_type`), weights may also be
+/// bf16 or f16 and are widened; a `d...` argument is a gradient that the kernel ADDS to unless it says otherwise, and a null
+/// view there means "not wanted"; extents of zero are legal everywhere; kernels of one rank run in the order of the calls.
+#include <shardproof/core/error.hpp>
+#include <shardproof/runtime/shape.hpp>
+namespace shardproof {
+
+/// Elementwise functions of one argument; `p` is their parameter.
+enum class unary : unsigned char {
+  silu,          ///< x * sigmoid(x)
+  gelu,          ///< exact, by erf
+  gelu_tanh,     ///< the tanh approximation (gelu_new, gelu_pytorch_tanh)
+  relu,
+  squared_relu,
+  sigmoid,
+  tanh,
+  scale,         ///< p * x
+  shift,         ///< x + p
+  softcap,       ///< p * tanh(x / p)
+  exp
+};
+
+/// c[m,n] (+)= op(a) op(b). a is [m,k], or [k,m] if ta; b is [k,n], or [n,k] if tb. b alone may be bf16 or f16.
+struct matmul_args {
+  view a, b, c;
+  long m = 0, n = 0, k = 0;
+  bool ta = false, tb = false;
+  bool accumulate = false;      ///< add to c instead of overwriting it
+};
+
+/// y (+)= x rotated pairwise: x is [batch, seq, heads, dim], the tables are [batch or 1, seq, rotated / 2], cos and sin of each
+/// position. Only the first `rotated` features of a head turn; pairs are (j, j + rotated / 2), or (2j, 2j + 1) if interleaved.
+struct rotate_args {
+  view y, x, cos, sin;
+  long rotated = 0;
+  bool interleaved = false;
+  bool inverse = false;         ///< the transpose: used by the gradient
+  bool accumulate = false;
+};
+
+/// Scaled dot-product attention with grouped heads. q is [batch, seq, heads, dim], k and v are [batch, keys, kv_heads, dim]
+/// (v's dim may differ; y has v's). Query i stands at position keys - seq + i; head h reads KV head `kv_of(h)`.
+struct attention_args {
+  view y, q, k, v;
+  view log_sum;                 ///< [batch, heads, seq] f32 or f64: log of the softmax denominator, written forward, read backward
+  view sinks;                   ///< [heads], joins the softmax and is dropped; or null
+  view dy, dq, dk, dv, dsinks;  ///< backward only
+  view segments;                ///< [batch, keys] i32: query and key see each other only if equal; a key with a negative one is padding; or null
+  double scale = 0;             ///< of the scores; 0: dim^-1/2
+  double softcap = 0;           ///< c * tanh(score / c) before mask and softmax; 0: none
+  long window = 0;              ///< keys visible to a query, itself included; 0: all earlier ones
+  long chunk = 0;               ///< keys of the same position / chunk only; 0: all
+  bool causal = true;
+  long kv_first = 0;            ///< which q heads share a KV head: kv head of q head h is (kv_first + h) / group - kv_first / group
+  long group = 1;               ///< query heads per KV head, globally
+  long position = 0;            ///< of the first key (a cache that dropped its oldest entries)
+};
+
+/// One AdamW step on f32 or f64 masters; Loshchilov & Hutter, arXiv 1711.05101, as torch.optim.AdamW computes it.
+struct adamw_args {
+  view weight, gradient, first, second;
+  view stored;                  ///< a bf16 or f16 copy of the weight to refresh; or null
+  double rate = 0, beta1 = 0, beta2 = 0, eps = 0, decay = 0;
+  double correction1 = 1, correction2 = 1;     ///< 1 - beta^step
+  double gradient_scale = 1;                   ///< from clipping
+};
+
+/// dst[o * dst_row + dst_at + j] (+)= src[o * src_row + src_at + j] for o < rows, j < width: slices, pads, gathers, concatenations.
+struct copy_args {
+  view dst, src;
+  long rows = 0, width = 0;
+  long dst_row = 0, dst_at = 0, src_row = 0, src_at = 0;
+  bool accumulate = false;
+};
+
+class backend {
+ public:
+  virtual ~backend() = default;
+  virtual const char* name() const = 0;
+
+  // ---- memory. Blocks are aligned to 64 bytes and not cleared; release may keep them for the next allocate of that rank.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* p, std::size_t bytes) = 0;
+  virtual void to_host(void* host, const view& from) = 0;
+  virtual void from_host(const view& to, const void* host) = 0;
+  /// Waits until this rank's kernels are done.
+  virtual void synchronize() {}
+  /// May the host read and write allocated blocks directly?
+  virtual bool host_memory() const { return false; }
+
+  // ---- elementwise
+  virtual void fill(const view& y, double value) = 0;
+  /// y = x, converting the dtype.
+  virtual void cast(const view& y, const view& x) = 0;
+  /// y = a + b; b has a.count() elements or divides it and repeats over a's leading extents.
+  virtual void add(const view& y, const view& a, const view& b) = 0;
+  /// y = a * b; b as in add.
+  virtual void multiply(const view& y, const view& a, const view& b) = 0;
+  /// da += dy * b, db += dy * a summed over the repeats.
+  virtual void multiply_backward(const view& da, const view& db, const view& dy, const view& a, const view& b) = 0;
+  /// y += scale * x; where y is shorter, x is summed over the repeats (the gradient of a broadcast).
+  virtual void accumulate(const view& y, const view& x, double scale = 1) = 0;
+  virtual void apply(unary f, const view& y, const view& x, double p) = 0;
+  virtual void apply_backward(unary f, const view& dx, const view& dy, const view& x, const view& y, double p) = 0;
+  virtual void copy(const copy_args&) = 0;
+
+  // ---- matrix products
+  virtual void matmul(const matmul_args&) = 0;
+
+  // ---- norms over the last dimension n; x is [rows, n], w and b are [n] and may be null (weight 1, bias 0).
+  /// y = x * rsqrt(mean(x^2) + eps) * (offset + w).  Zhang & Sennrich, arXiv 1910.07467.
+  virtual void rms_norm(const view& y, const view& x, const view& w, double eps, double offset) = 0;
+  virtual void rms_norm_backward(const view& dx, const view& dw, const view& dy, const view& x, const view& w, double eps, double offset) = 0;
+  /// y = (x - mean) * rsqrt(var + eps) * w + b.
+  virtual void layer_norm(const view& y, const view& x, const view& w, const view& b, double eps) = 0;
+  virtual void layer_norm_backward(const view& dx, const view& dw, const view& db, const view& dy, const view& x, const view& w, double eps) = 0;
+
+  // ---- attention
+  virtual void rotate(const rotate_args&) = 0;
+  virtual void attention(const attention_args&) = 0;
+  virtual void attention_backward(const attention_args&) = 0;
+
+  // ---- tables. ids i64 [rows]; table rows [first, first + table.s[0]) of the global one.
+  /// y[r] = table[ids[r] - first], zero where another rank holds the row.
+  virtual void gather_rows(const view& y, const view& table, const view& ids, long first) = 0;
+  /// dtable[ids[r] - first] += dy[r]; the row `padding` (global; -1: none) gets nothing.
+  virtual void scatter_rows(const view& dtable, const view& dy, const view& ids, long first, long padding) = 0;
+
+  // ---- softmax cross-entropy in steps, between which ranks reduce [rows] vectors (vocab-parallel: Shoeybi et al., arXiv 1909.08053).
+  /// top[r] = max_j logits[r, j]; -infinity for an empty row.
+  virtual void row_max(const view& top, const view& logits) = 0;
+  /// sum[r] = sum_j exp(logits[r, j] - top[r]); hit[r] = logits[r, labels[r] - first] - top[r], zero where not held or ignored (label < 0).
+  virtual void row_exp_sum(const view& sum, const view& hit, const view& logits, const view& top, const view& labels, long first) = 0;
+  /// Sum over rows with label >= 0 of log(sum) - hit, and how many rows those are.
+  virtual double loss_sum(const view& sum, const view& hit, const view& labels, long* rows) = 0;
+  /// dlogits[r, j] += scale * (exp(logits - top) / sum - [j == label - first]) for rows with label >= 0.
+  virtual void cross_entropy_backward(const view& dlogits, const view& logits, const view& top, const view& sum, const view& labels, long first, double scale) = 0;
+  /// index[r] = first + argmax_j x[r, j] (the first of equals), value[r] = that maximum.
+  virtual void row_argmax(const view& index, const view& value, const view& x, long first) = 0;
+
+  // ---- whole-buffer reductions and the optimizer
+  virtual double sum_of_squares(const view& x) = 0;
+  virtual double read(const view& x, long i) = 0;            ///< one element, as double
+  virtual void adamw(const adamw_args&) = 0;
+};
+
+enum class device_kind : unsigned char { cpu, cuda };
+namespace detail { inline backend* registered_backends[2] = {}; }
+/// Called by a backend's header when the one .cpp that includes it starts.
+inline bool register_backend(device_kind d, backend& b) { detail::registered_backends[int(d)] = &b; return true; }
+/// The backend of a device; SP505 if none is linked (SP504 is the backend's own: no such device).
+inline backend& backend_of(device_kind d) {
+  if (auto* b = detail::registered_backends[int(d)]) return *b;
+  throw error(code::no_backend, d == device_kind::cpu ? "device cpu" : "device cuda");
+}
+
+}  // namespace shardproof

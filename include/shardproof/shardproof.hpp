@@ -1,0 +1,28 @@
+#pragma once
+/// @file
+/// Everything a model's author needs, except a backend (exactly one .cpp includes one), an engine and files.
+///
+///     #include <shardproof/shardproof.hpp>
+///     #include <shardproof/engine/threads.hpp>             // sp::run
+///     #include <shardproof/backend/cpu.hpp>                // in exactly one .cpp of the program
+///
+/// A flat list: a nested one would cost the reader of every error a line of "included from".
+#include <shardproof/types.hpp>
+#include <shardproof/layer/cache.hpp>
+#include <shardproof/layer/embedding.hpp>
+#include <shardproof/layer/free_parameter.hpp>
+#include <shardproof/layer/linear.hpp>
+#include <shardproof/layer/norm.hpp>
+#include <shardproof/layer/stack.hpp>
+#include <shardproof/tensor/ops/activation.hpp>
+#include <shardproof/tensor/ops/attention.hpp>
+#include <shardproof/tensor/ops/cross_entropy.hpp>
+#include <shardproof/tensor/ops/rope.hpp>
+#include <shardproof/tensor/ops/split.hpp>
+#include <shardproof/tensor/ops/to_product.hpp>
+#include <shardproof/model/bind.hpp>
+#include <shardproof/model/covers.hpp>
+#include <shardproof/model/dry_run.hpp>
+#include <shardproof/model/gather.hpp>
+#include <shardproof/model/init.hpp>
+#include <shardproof/model/optimizer.hpp>

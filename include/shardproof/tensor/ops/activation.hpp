@@ -1,0 +1,55 @@
+#pragma once
+/// @file
+/// Elementwise functions. All are nonlinear: a Partial operand is SP103.
+///
+///     auto h = sp::silu(gate) * up;                        // SwiGLU: Shazeer, arXiv 2002.05202
+///     auto a = sp::gelu(x);                                // exact, by erf; gelu_tanh is the approximation
+///     auto s = sp::softcap(scores, 30.0);                  // 30 * tanh(x / 30)
+#include <shardproof/tensor/ops/arithmetic.hpp>
+namespace shardproof {
+namespace operations {
+template <unary F> struct activation {
+  double p = 0;
+  static constexpr outcome rule(placement x) { return rules::nonlinear(x); }
+  constexpr void charge(bill& b) const { b.flops(8, 8); }
+  ref run(const shape&, const auto& x) const { return erased::apply_unary(x.at, F, p); }
+};
+struct silu : activation<unary::silu> {};
+struct gelu : activation<unary::gelu> {};
+struct gelu_tanh : activation<unary::gelu_tanh> {};
+struct relu : activation<unary::relu> {};
+struct squared_relu : activation<unary::squared_relu> {};
+struct sigmoid : activation<unary::sigmoid> {};
+struct tanh : activation<unary::tanh> {};
+struct softcap : activation<unary::softcap> {};
+struct exp : activation<unary::exp> {};
+template <class Op, class X> constexpr auto elementwise(const Op& o, const X& x) { return apply<free_operation<Op>, dims_in<X>>::op(o, x.sizes, x); }
+}  // namespace operations
+
+template <tensor_like X> constexpr auto silu(const X& x) { return operations::elementwise(operations::silu{}, x); }
+template <tensor_like X> constexpr auto gelu(const X& x) { return operations::elementwise(operations::gelu{}, x); }
+template <tensor_like X> constexpr auto gelu_tanh(const X& x) { return operations::elementwise(operations::gelu_tanh{}, x); }
+template <tensor_like X> constexpr auto relu(const X& x) { return operations::elementwise(operations::relu{}, x); }
+template <tensor_like X> constexpr auto squared_relu(const X& x) { return operations::elementwise(operations::squared_relu{}, x); }
+template <tensor_like X> constexpr auto sigmoid(const X& x) { return operations::elementwise(operations::sigmoid{}, x); }
+template <tensor_like X> constexpr auto tanh(const X& x) { return operations::elementwise(operations::tanh{}, x); }
+template <tensor_like X> constexpr auto exp(const X& x) { return operations::elementwise(operations::exp{}, x); }
+/// cap * tanh(x / cap).
+template <tensor_like X> constexpr auto softcap(const X& x, double cap) { return operations::elementwise(operations::softcap{{cap}}, x); }
+
+/// An activation chosen by a configuration: a value, so that alternatives share one type.
+enum class activation_kind : unsigned char { silu, gelu, gelu_tanh, relu, squared_relu, sigmoid, tanh };
+namespace operations {
+struct chosen_activation {
+  activation_kind which;
+  static constexpr outcome rule(placement x) { return rules::nonlinear(x); }
+  constexpr void charge(bill& b) const { b.flops(8, 8); }
+  ref run(const shape&, const auto& x) const {
+    constexpr unary f[] = {unary::silu, unary::gelu, unary::gelu_tanh, unary::relu, unary::squared_relu, unary::sigmoid, unary::tanh};
+    return erased::apply_unary(x.at, f[int(which)], 0);
+  }
+};
+}  // namespace operations
+template <tensor_like X> constexpr auto activate(activation_kind f, const X& x) { return operations::elementwise(operations::chosen_activation{f}, x); }
+
+}  // namespace shardproof

@@ -1,0 +1,120 @@
+#pragma once
+/// @file
+/// Mean token cross-entropy; logits sharded over the vocabulary are never gathered: ranks exchange two numbers a token.
+///
+///     auto loss = sp::cross_entropy(logits, labels);                       // logits (batch, seq, vocab/tp) shard<vocab>, labels i64
+///     auto part = sp::cross_entropy(logits, labels, {.scale = 1.0 / 4});   // one of four accumulated micro-batches
+///     auto next = sp::next_tokens(ids);                                    // labels[t] = ids[t + 1], the last ignored
+///
+/// Vocab-parallel: Shoeybi et al., arXiv 1909.08053, section 3; max, then sum and hit in one message.
+#include <shardproof/tensor/apply.hpp>
+namespace shardproof {
+
+struct loss_options {
+  double scale = 1;                                    ///< of the mean: 1 / micro-batches when gradients accumulate
+  double tokens = 0;                                   ///< divide by this instead of by the number of labels that count
+};
+
+namespace erased {
+struct loss_state { long first; double factor; };
+inline void pull_cross_entropy(node& y) {
+  const auto [first, factor] = state_of<loss_state>(y);
+  const double dy = device().read(y.g(), 0);
+  if (y.in[0]->tracked)
+    device().cross_entropy_backward(y.in[0]->g(), y.in[0]->v(), y.saved[0]->v(), y.saved[1]->v(), y.in[1]->v(), first, dy * factor);
+}
+/// `axis_of_rows`: the axis over which rows are cut (their count is summed there), or -1.
+[[gnu::noinline]] inline ref cross_entropy(const ref& logits, const ref& labels, long first, bool cut, int axis_of_rows, const loss_options& o) {
+  const dtype t = compute_type(logits->type);
+  const long rows = logits->s.lead(1);
+  ref y = record(t, shape{}, {&logits, &labels}, pull_cross_entropy, loss_state{first, 1});
+  const ref top = leaf(t, {rows}), both = leaf(t, {2, rows});
+  if (!live(y)) return y;
+  const std::size_t bytes = std::size_t(rows) * bytes_of(t);
+  const view sum{both->data.get(), t, {rows}}, hit{static_cast<char*>(both->data.get()) + bytes, t, {rows}};
+  device().row_max(top->v(), logits->v());
+  communicator* c = cut ? self.on[0] : nullptr;
+  if (c) c->all_reduce(top->data.get(), rows, t, reduction::max);
+  device().row_exp_sum(sum, hit, logits->v(), top->v(), labels->v(), first);
+  if (c) c->all_reduce(both->data.get(), 2 * rows, t);
+  long counted = 0;
+  double total = device().loss_sum(sum, hit, labels->v(), &counted);
+  double n = double(counted);
+  if (axis_of_rows >= 0 && self.on[std::size_t(axis_of_rows)]) self.on[std::size_t(axis_of_rows)]->all_reduce(&n, 1, dtype::f64);
+  if (o.tokens > 0) n = o.tokens;
+  // No label that counts: the mean of nothing is 0 here (0/0 in transformers), and nothing gets a gradient.
+  const double factor = n > 0 ? o.scale / n : 0;
+  device().fill(y->v(), total * factor);
+  if (y->tracked) {
+    state_of<loss_state>(*y).factor = factor;
+    y->saved[0] = top;
+    y->saved[1] = both;                                // its first half is `sum`
+  }
+  return y;
+}
+}  // namespace erased
+
+namespace operations {
+template <class Vocab> struct cross_entropy {
+  long classes = 0;
+  loss_options options;
+  bool cut = false;
+  double rows = 0;
+  static constexpr outcome rule(placement logits, placement labels) { return rules::cross_entropy(logits, labels, &info<Vocab>); }
+  constexpr void charge(bill& b) const {
+    if (cut) {
+      b.forward(collective::all_reduce, 0, rows);
+      b.forward(collective::all_reduce, 0, 2 * rows);
+    }
+    b.book->forward.flops += 4 * b.operand;
+    if (b.gradient()) b.book->backward.flops += 3 * b.operand;
+  }
+  ref run(const shape&, const auto& logits, const auto& labels) const {
+    const placement p = logits.place().on[0];
+    const bool split = p.k == kind::shard && p.d == &info<Vocab>;
+    int axis_of_rows = -1;
+    for (int a = 0; a < max_axes; ++a) if (const placement q = labels.place().on[std::size_t(a)]; q.splits()) axis_of_rows = a;
+    const long first = split ? block_of(p.d, classes, rank_on(), ranks_on(), logits.sizes.table).begin : 0;
+    return erased::cross_entropy(logits.at, labels.at, first, split, axis_of_rows, options);
+  }
+};
+}  // namespace operations
+
+/// Mean over the labels that are not negative (-100 is the usual mark). @error SP103 logits are Partial; SP101 other placements.
+template <tensor_like X, tensor_like T> constexpr auto cross_entropy(const X& logits, const T& labels, const loss_options& o = {}) {
+  if constexpr (any_broken<X, T>) return broken{};
+  else {
+    using vocab = last_of<dims_in<X>>;
+    using op = operations::cross_entropy<vocab>;
+    const placement p = logits.place().on[0];
+    double rows = 1;
+    if constexpr (is_ghost<X>) { if (logits.at) rows = local_count(labels.sizes, labels.place(), logits.at->where); }
+    else rows = double(labels.at->s.count());
+    return apply<free_operation<op>, dims<>>::op(op{logits.sizes.n[std::size_t(dims_in<X>::rank - 1)], o, p.k == kind::shard && p.d == &info<vocab>, rows}, sizes_of<dims<>>{}, logits, labels);
+  }
+}
+
+namespace erased {
+inline ref next_tokens(const ref& ids) {
+  ref y = leaf(ids->type, ids->s);
+  if (!live(y) || !ids->s.count()) return y;
+  const long n = ids->s[-1], rows = ids->s.lead(1);
+  device().fill(y->v(), -100);
+  if (n > 1) device().copy({.dst = y->v(), .src = ids->v(), .rows = rows, .width = n - 1, .dst_row = n, .src_row = n, .src_at = 1});
+  return y;
+}
+}  // namespace erased
+namespace operations {
+template <class Seq> struct next_tokens {
+  static constexpr outcome rule(placement x) { return {x.splits() && x.d == &info<Seq> ? code::reduced_over_shard : code::ok, x}; }
+  constexpr void charge(bill& b) const { b.kept = false; }
+  static ref run(const shape&, const auto& ids) { return erased::next_tokens(ids.at); }
+};
+}  // namespace operations
+/// Labels from token ids (batch, seq): position t is asked for token t + 1; the last has no label (-100).
+template <tensor_like X> constexpr auto next_tokens(const X& ids) {
+  using op = operations::next_tokens<last_of<dims_in<X>>>;
+  return apply<free_operation<op>, dims_in<X>>::op(op{}, ids.sizes, ids);
+}
+
+}  // namespace shardproof

@@ -1,0 +1,88 @@
+#pragma once
+/// @file
+/// Rotary position embedding (Su et al., arXiv 2104.09864) in the variants of transformers' `rope_type`.
+///
+///     auto q = sp::rope(q_norm(q_proj(x)), cache.positions(), rotary);     // (batch, seq, q_heads/tp, head_dim), positions along seq
+///     constexpr sp::rotary llama3{.base = 5e5, .type = sp::rope_type::llama3, .factor = 8, .original_length = 8192};
+///     constexpr sp::rotary glm{.base = 1e4, .partial = 0.5, .interleaved = true};
+///
+/// Linear in x, so any placement passes. Positions are global: a sharded sequence gets those of its own part.
+#include <shardproof/tensor/ops/arithmetic.hpp>
+#include <shardproof/tensor/ops/rope_frequencies.hpp>
+namespace shardproof {
+
+/// The position of the first element along seq. A cache moves it on.
+struct positions {
+  long first = 0;
+  constexpr bool operator==(const positions&) const = default;
+};
+
+namespace erased {
+struct rope_state { long rotated; bool interleaved; };
+/// cos and sin of `count` positions from `first`, kept for the layers that follow. Two nodes [1, count, rotated / 2].
+struct rope_tables { ref cos, sin; };
+[[gnu::noinline]] inline rope_tables tables_for(const rotary& r, long head_dim, long first, long count, dtype t) {
+  struct entry { rotary r; long head_dim, first, count; dtype t; backend* on; rope_tables made; unsigned long used; };
+  struct shelf { entry at[4]{}; unsigned long clock = 0; };
+  thread_local shelf kept;
+  entry* oldest = &kept.at[0];
+  for (auto& e : kept.at) {
+    if (e.made.cos && e.r == r && e.head_dim == head_dim && e.first == first && e.count == count && e.t == t && e.on == &device()) {
+      e.used = ++kept.clock;
+      return e.made;
+    }
+    if (e.used < oldest->used) oldest = &e;
+  }
+  const long half = rotated_features(r, head_dim) / 2;
+  ref made[2] = {leaf(t, {1, count, half}), leaf(t, {1, count, half})};
+  if (live(made[0]) && count > 0 && half > 0) {
+    // Angles as transformers makes them: f32 frequencies times f32 positions (f64 throughout where the model is f64).
+    fill_rotary_tables(r, head_dim, first, count, t, device(), made[0]->v(), made[1]->v());
+    *oldest = {r, head_dim, first, count, t, &device(), {made[0], made[1]}, ++kept.clock};
+  }
+  return {made[0], made[1]};
+}
+inline void pull_rope(node& y) {
+  const auto& z = state_of<rope_state>(y);
+  if (y.in[0]->tracked)
+    device().rotate({.y = y.in[0]->g(), .x = y.g(), .cos = y.saved[0]->v(), .sin = y.saved[1]->v(), .rotated = z.rotated, .interleaved = z.interleaved, .inverse = true, .accumulate = true});
+}
+inline ref rope(const ref& x0, const rotary& r, long first) {
+  const ref x = widened(x0);
+  const rope_tables t = tables_for(r, x->s[-1], first, x->s[-3], x->type);
+  const rope_state z{rotated_features(r, x->s[-1]), r.interleaved};
+  ref y = record(x->type, x->s, {&x}, pull_rope, z);
+  if (y->tracked) { y->saved[0] = t.cos; y->saved[1] = t.sin; }
+  if (live(y)) device().rotate({.y = y->v(), .x = x->v(), .cos = t.cos->v(), .sin = t.sin->v(), .rotated = z.rotated, .interleaved = z.interleaved});
+  return y;
+}
+}  // namespace erased
+
+namespace operations {
+template <class Seq> struct rope {
+  rotary r;
+  long first = 0, length = 0;
+  static constexpr outcome rule(placement x) { return rules::linear_map(x); }
+  constexpr void charge(bill& b) const { b.flops(3, 3); }
+  ref run(const shape&, const auto& x) const {
+    long start = first;
+    for (int a = 0; a < max_axes; ++a) {
+      const placement p = x.place().on[std::size_t(a)];
+      if (p.splits() && p.d == &info<Seq>) start += block_of(p.d, length, rank_on(a), ranks_on(a), x.sizes.table).begin;
+    }
+    return erased::rope(x.at, r, start);
+  }
+};
+}  // namespace operations
+
+/// x is (..., seq, heads, head_dim).
+template <tensor_like X> constexpr auto rope(const X& x, positions at = {}, const rotary& r = {}) {
+  if constexpr (any_broken<X>) return broken{};
+  else {
+    static_assert(dims_in<X>::rank >= 3, "shardproof: rope takes (..., seq, heads, head_dim)");
+    using op = operations::rope<nth_dim<dims_in<X>, -3>>;
+    return apply<free_operation<op>, dims_in<X>>::op(op{r, at.first, x.sizes.n[std::size_t(dims_in<X>::rank - 3)]}, x.sizes, x);
+  }
+}
+
+}  // namespace shardproof
