@@ -12,7 +12,7 @@ namespace shardproof {
 struct layout_value {
   std::array<placement, max_axes> on{};
   constexpr layout_value() = default;
-  constexpr layout_value(placement tp) : on{tp, placement{}, placement{}} {}
+  constexpr layout_value(placement first, placement second = {}, placement third = {}) : on{first, second, third} {}
   constexpr bool operator==(const layout_value& o) const {
     for (std::size_t i = 0; i < max_axes; ++i) if (!(on[i] == o.on[i])) return false;
     return true;
@@ -21,8 +21,14 @@ struct layout_value {
 inline constexpr layout_value invariant_everywhere{};
 
 template <class Axis, class P> struct on { using axis = Axis; using type = P; static constexpr placement value = P::value; };
+namespace detail {
+/// The placement among On... on axis `id`. No variable is modified: g++ 12 refuses that when it meets a layout inside a constant
+/// expression for the first time.
+template <class... On> struct placement_on { static constexpr placement at(int) { return {}; } };
+template <class H, class... T> struct placement_on<H, T...> { static constexpr placement at(int id) { return H::axis::id == id ? H::value : placement_on<T...>::at(id); } };
+}  // namespace detail
 template <class... On> struct layout {
-  static constexpr layout_value value = [] { layout_value v; ((v.on[std::size_t(On::axis::id)] = On::value), ...); return v; }();
+  static constexpr layout_value value{detail::placement_on<On...>::at(0), detail::placement_on<On...>::at(1), detail::placement_on<On...>::at(2)};
 };
 /// The value of a placement type or of a layout type.
 template <class L> inline constexpr layout_value value_of = L::value;

@@ -41,7 +41,7 @@ using adjoint_verdict = verdict<adjoint_broken<Op, Src, Dst, Adjoint>(), Op, typ
 
 /// L1: dual is an involution. L2: the adjoint maps dual<dst> to dual<src>. L3: the adjoint of the adjoint is Op. For a composite
 /// the same is L4. A probe: never an error.
-template <class Op> inline constexpr bool obeys_laws = detail::obeys<Op>();
+template <class Op> inline constexpr bool obeys_laws = sizeof(Op) > 0 && detail::obeys<Op>();      // sizeof: a refusal is reported here
 
 /// The same as a diagnostic: static_assert(lawful<Op>::ok). @error SP310 L2 is broken; SP311 L3 is broken.
 template <class Op> using lawful = detail::adjoint_verdict<Op, typename Op::src, typename Op::dst, typename Op::adjoint>;

@@ -17,7 +17,11 @@ namespace shardproof {
 template <class D, class L> void backward(const tensor<data, D, L>& loss) {
   static_assert(D::rank == 0, "shardproof: backward starts from a scalar loss");
   if constexpr (!is_any<L>) {
-    constexpr bool ok = [] { for (int a = 0; a < max_axes; ++a) if (!rules::loss_like(value_of<L>.on[std::size_t(a)], a)) return false; return true; }();
+    constexpr layout_value place = value_of<L>;          // named: g++ 12 must not meet its first use inside the lambda
+    constexpr bool ok = [](const layout_value& p) {
+      for (int a = 0; a < max_axes; ++a) if (!rules::loss_like(p.on[std::size_t(a)], a)) return false;
+      return true;
+    }(place);
     static_assert(verdict<ok ? code::ok : code::loss_not_invariant, free_operation<struct backward_of_loss>, fed<L>>::ok);
     if constexpr (!ok) return;
   } else {

@@ -18,6 +18,8 @@ struct context {
   communicator* world = nullptr;                ///< all ranks; null if there is one
   backend* device = nullptr;
   ledger* book = nullptr;                       ///< where operations charge their cost; null: nowhere
+  void (*watch)(void* watcher, const charge_event&) = nullptr;   ///< told of every collective that is charged to `book`
+  void* watcher = nullptr;
   const char* layer = "";                       ///< path of the layer that runs, for diagnostics
   unsigned long clock = 0;                      ///< numbers nodes in order of creation
   bool tape = true;

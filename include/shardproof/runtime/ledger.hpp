@@ -59,4 +59,13 @@ struct ledger {
   }
 };
 
+/// One charge to a ledger, as it happens: which layer, what, how much.
+struct charge_event {
+  const char* layer = "";
+  collective what = collective::all_reduce;
+  int axis = 0;
+  double bytes = 0;
+  bool forward = true;
+};
+
 }  // namespace shardproof

@@ -18,6 +18,7 @@ struct bill {
   bool tracked[4] = {};                                ///< which operands want a gradient
   double element_bytes = 4;
   bool kept = true;                                    ///< the result is a new block (not a view)
+  const context* watched = nullptr;                    ///< whose `watch` hears of collectives
   constexpr bool gradient() const { return tracked[0] || tracked[1] || tracked[2] || tracked[3]; }
   /// `each` FLOP per element of the result; backward costs `back` per element if anything wants a gradient.
   constexpr void flops(double each, double back = -1) {
@@ -28,9 +29,17 @@ struct bill {
     if (where.ranks[std::size_t(axis)] < 2) return;
     book->forward.count(c, elements * element_bytes);
     book->meet(c, axis, elements);
+    tell(c, axis, elements, true);
   }
   constexpr void backward(collective c, int axis, double elements) {
-    if (where.ranks[std::size_t(axis)] > 1 && gradient()) book->backward.count(c, elements * element_bytes);
+    if (where.ranks[std::size_t(axis)] < 2 || !gradient()) return;
+    book->backward.count(c, elements * element_bytes);
+    tell(c, axis, elements, false);
+  }
+
+ private:
+  constexpr void tell(collective c, int axis, double elements, bool is_forward) const {
+    if (watched && watched->watch) watched->watch(watched->watcher, {watched->layer, c, axis, elements * element_bytes, is_forward});
   }
 };
 
@@ -110,7 +119,7 @@ template <class Where, class Out, class... C> struct apply {
     if constexpr (is_ghost<X>) {
       if (!x.at) return {s, nullptr, p, by};
       imagined& w = *x.at;
-      bill b{&w.book, w.where, local_count(s, p, w.where), local_count(x.sizes, x.place(), w.where), {}, w.element_bytes, true};
+      bill b{&w.book, w.where, local_count(s, p, w.where), local_count(x.sizes, x.place(), w.where), {}, w.element_bytes, true, nullptr};
       int i = 0;
       ((b.tracked[i++] = w.tape && x.tracked()), ..., (b.tracked[i++] = w.tape && y.tracked()));
       bool first = true;
@@ -121,7 +130,7 @@ template <class Where, class Out, class... C> struct apply {
     } else {
       const shape local = local_shape(s, p);
       if (self.book) [[unlikely]] {
-        bill b{self.book, self.where, double(local.count()), double(x.at->s.count()), {}, double(bytes_of(compute_type(x.at->type))), true};
+        bill b{self.book, self.where, double(local.count()), double(x.at->s.count()), {}, double(bytes_of(compute_type(x.at->type))), true, &self};
         int i = 0;
         ((b.tracked[i++] = self.tape && x.tracked()), ..., (b.tracked[i++] = self.tape && y.tracked()));
         bool first = true;

@@ -1,0 +1,98 @@
+#pragma once
+/// @file
+/// The CPU as a device. Exactly one .cpp of a program includes this header; including it is all that is needed.
+///
+///     #include <shardproof/backend/cpu.hpp>                  // registers device `cpu`
+///     std::printf("%zu bytes at most\n", sp::cpu_memory().peak);
+///
+/// Needs no package. Compile that .cpp with -O3 and -march=native, or for the processors you have in mind: the kernels are as wide
+/// as the compiler may assume. Each rank is a thread that calls the same object; a kernel uses that thread alone, so results
+/// depend neither on the number of ranks nor on the alignment of buffers.
+#include <shardproof/backend/cpu/activation.hpp>
+#include <shardproof/backend/cpu/attention.hpp>
+#include <shardproof/backend/cpu/attention_backward.hpp>
+#include <shardproof/backend/cpu/cross_entropy.hpp>
+#include <shardproof/backend/cpu/elementwise.hpp>
+#include <shardproof/backend/cpu/matmul.hpp>
+#include <shardproof/backend/cpu/memory.hpp>
+#include <shardproof/backend/cpu/norm.hpp>
+#include <shardproof/backend/cpu/optimizer.hpp>
+#include <shardproof/backend/cpu/rotate.hpp>
+#include <shardproof/backend/cpu/table.hpp>
+#include <shardproof/runtime/backend.hpp>
+namespace shardproof {
+
+/// Stateless but for the lists of free blocks that every thread has of its own.
+class cpu_backend final : public backend {
+ public:
+  const char* name() const override { return "cpu"; }
+
+  void* allocate(std::size_t bytes) override {
+    void* const p = cpu::take(bytes);
+    auto& count = cpu::tensor_bytes;
+    count.current += long(bytes);
+    count.peak = std::max(count.peak, count.current);
+    return p;
+  }
+  void release(void* p, std::size_t bytes) override {
+    if (!p) return;
+    cpu::give(p, bytes);
+    cpu::tensor_bytes.current -= long(bytes);
+  }
+  void to_host(void* host, const view& from) override { if (from.count()) std::memcpy(host, from.p, from.bytes()); }
+  void from_host(const view& to, const void* host) override { if (to.count()) std::memcpy(to.p, host, to.bytes()); }
+
+  void fill(const view& y, double value) override { cpu::fill(y, value); }
+  void cast(const view& y, const view& x) override { cpu::cast(y, x); }
+  void add(const view& y, const view& a, const view& b) override { cpu::add(y, a, b); }
+  void multiply(const view& y, const view& a, const view& b) override { cpu::multiply(y, a, b); }
+  void multiply_backward(const view& da, const view& db, const view& dy, const view& a, const view& b) override {
+    cpu::multiply_backward(da, db, dy, a, b);
+  }
+  void accumulate(const view& y, const view& x, double scale) override { cpu::accumulate(y, x, scale); }
+  void apply(unary f, const view& y, const view& x, double p) override { cpu::apply(f, y, x, p); }
+  void apply_backward(unary f, const view& dx, const view& dy, const view& x, const view& y, double p) override {
+    cpu::apply_backward(f, dx, dy, x, y, p);
+  }
+  void copy(const copy_args& a) override { cpu::copy(a); }
+  void matmul(const matmul_args& a) override { cpu::matmul(a); }
+
+  void rms_norm(const view& y, const view& x, const view& w, double eps, double offset) override { cpu::rms_norm(y, x, w, eps, offset); }
+  void rms_norm_backward(const view& dx, const view& dw, const view& dy, const view& x, const view& w, double eps, double offset) override {
+    cpu::rms_norm_backward(dx, dw, dy, x, w, eps, offset);
+  }
+  void layer_norm(const view& y, const view& x, const view& w, const view& b, double eps) override { cpu::layer_norm(y, x, w, b, eps); }
+  void layer_norm_backward(const view& dx, const view& dw, const view& db, const view& dy, const view& x, const view& w, double eps) override {
+    cpu::layer_norm_backward(dx, dw, db, dy, x, w, eps);
+  }
+
+  void rotate(const rotate_args& a) override { cpu::rotate(a); }
+  void attention(const attention_args& a) override { cpu::attention(a); }
+  void attention_backward(const attention_args& a) override { cpu::attention_backward(a); }
+
+  void gather_rows(const view& y, const view& table, const view& ids, long first) override { cpu::gather_rows(y, table, ids, first); }
+  void scatter_rows(const view& dtable, const view& dy, const view& ids, long first, long padding) override {
+    cpu::scatter_rows(dtable, dy, ids, first, padding);
+  }
+
+  void row_max(const view& top, const view& logits) override { cpu::row_max(top, logits); }
+  void row_exp_sum(const view& sum, const view& hit, const view& logits, const view& top, const view& labels, long first) override {
+    cpu::row_exp_sum(sum, hit, logits, top, labels, first);
+  }
+  double loss_sum(const view& sum, const view& hit, const view& labels, long* rows) override { return cpu::loss_sum(sum, hit, labels, rows); }
+  void cross_entropy_backward(const view& dlogits, const view& logits, const view& top, const view& sum, const view& labels, long first, double scale) override {
+    cpu::cross_entropy_backward(dlogits, logits, top, sum, labels, first, scale);
+  }
+  void row_argmax(const view& index, const view& value, const view& x, long first) override { cpu::row_argmax(index, value, x, first); }
+
+  double sum_of_squares(const view& x) override { return cpu::sum_of_squares(x); }
+  double read(const view& x, long i) override { return cpu::detail::element(x, i); }
+  void adamw(const adamw_args& a) override { cpu::adamw(a); }
+};
+
+namespace detail {
+inline cpu_backend& the_cpu = *new cpu_backend;      // never destroyed: tensors in static variables outlive it otherwise
+inline const bool cpu_is_registered = register_backend(device_kind::cpu, the_cpu);
+}  // namespace detail
+
+}  // namespace shardproof

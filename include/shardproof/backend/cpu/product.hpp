@@ -1,0 +1,28 @@
+#pragma once
+/// @file
+/// c (+)= a b for any strides: chooses between the streaming kernel and register tiles.
+///
+///     product<float>(m, n, k, {x, k, 1}, matrix<const float>{w, 1, k}, {y, n, 1}, false);      // y = x w^T, w stored [n, k]
+#include <shardproof/backend/cpu/stream.hpp>
+#include <shardproof/backend/cpu/tile.hpp>
+namespace shardproof::cpu {
+
+/// c[m, n] (+)= a[m, k] b[k, n]; in each of them one stride is 1. b may be bf16 or f16.
+template <class T, class B = T> void product(long m, long n, long k, const matrix<const T>& a, const matrix<const B>& b, const matrix<T>& c, bool add) {
+  if (m <= 0 || n <= 0) return;
+  if (k <= 0) {
+    if (!add)
+      for (long i = 0; i < m; ++i)
+        for (long j = 0; j < n; ++j) c.p[i * c.row + j * c.column] = T(0);
+    return;
+  }
+  if (b.row == 1) {                                        // stored [n, k]
+    if (a.column == 1 && m <= stream_rows) return stream_product<T, B>(m, n, k, a, b.transposed(), c, add);
+    if constexpr (std::is_same_v<T, B>)
+      if (a.column == 1 && n <= stream_rows) return stream_product<T, T>(n, m, k, b.transposed(), a, c.transposed(), add);
+    return lane_product<T, B, T>(n, m, k, b.transposed(), a.transposed(), c.transposed(), add);
+  }
+  lane_product<T, T, B>(m, n, k, a, b, c, add);
+}
+
+}  // namespace shardproof::cpu

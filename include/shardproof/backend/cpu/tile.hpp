@@ -1,0 +1,211 @@
+#pragma once
+/// @file
+/// Matrix products by register tiles: R rows of one operand, broadcast, times V vectors of the other.
+///
+///     lane_product<float>(rows, columns, k, {a, lda, 1}, {b, ldb, 1}, {c, ldc, 1}, false);     // c = a b
+///
+/// One operand is read where it lies, one scalar at a time, and the other is packed into panels as wide as a tile. A layer's
+/// product x W^T broadcasts the weights, so that they are read from memory once per panel of tokens and never copied; only the
+/// activations are packed. Blocking after Goto & van de Geijn, Anatomy of high-performance matrix multiplication (2008).
+#include <algorithm>
+#include <shardproof/backend/cpu/memory.hpp>
+#include <shardproof/backend/cpu/vector.hpp>
+namespace shardproof::cpu {
+
+/// Element (i, j) is p[i * row + j * column]; one of the two strides is 1.
+template <class T> struct matrix {
+  T* p = nullptr;
+  long row = 0, column = 1;
+  matrix at(long i, long j) const { return {p + i * row + j * column, row, column}; }
+  matrix transposed() const { return {p, column, row}; }
+};
+
+namespace detail {
+// 24 accumulators of 32 registers, or 12 of 16; few rows take more columns, so that a tall operand is read in longer runs.
+inline constexpr int tile_rows = vector_registers == 32 ? 8 : 4;
+template <class T> inline constexpr int tile_vectors = sizeof(T) == 4 ? 3 : 2;      // f64 is there to check f32: fewer kernels do
+inline constexpr int low_rows = 2;
+inline constexpr int low_vectors = 4;
+// A panel of 3 x 16 floats is 192 KiB deep, and the rows it meets 384 KiB: both stay in a second-level cache of 1 MiB.
+inline constexpr long depth_of_block = 1024;
+inline constexpr long rows_of_block = 96;
+inline constexpr long columns_of_block = 768;
+
+constexpr int vectors_for(long columns, int most, int width) { return columns > 2 * width ? most : columns > width ? 2 : 1; }
+
+// c[r][j] (+)= s[r][j], `rows` and `columns` of the tile are inside c.
+template <class T, int R, int V>
+[[gnu::always_inline]] inline void write_tile(const vec<T> (&s)[R][V], const matrix<T>& c, long rows, long columns, bool add) {
+  constexpr int width = lanes<T>;
+  if (c.column == 1 && columns == V * width) {
+    for (int r = 0; r < R; ++r) {
+      if (r >= rows) break;
+      for (int j = 0; j < V; ++j) {
+        T* const at = c.p + r * c.row + j * width;
+        store<T>(at, add ? load<T>(at) + s[r][j] : s[r][j]);
+      }
+    }
+    return;
+  }
+  T tile[R][V * width];
+  for (int r = 0; r < R; ++r)
+    for (int j = 0; j < V; ++j) store<T>(&tile[r][j * width], s[r][j]);
+  const auto each = [&](long count) {
+    for (long i = 0; i < columns; ++i)
+      for (long r = 0; r < count; ++r) {
+        T& at = c.p[r * c.row + i * c.column];
+        at = add ? at + tile[r][i] : tile[r][i];
+      }
+  };
+  if (rows == R) each(R);
+  else each(rows);
+}
+
+// One tile: p's rows lie p_row apart (Steps: its columns are adjacent) or are adjacent, p_step from one k to the next.
+template <class T, int R, int V, bool Steps>
+[[gnu::noinline]] void tile(long k, const T* p, long p_stride, const T* v, long v_stride, const matrix<T>& c, long rows, long columns, bool add) {
+  vec<T> s[R][V]{};
+  const T* row[R];
+  for (int r = 0; r < R; ++r) row[r] = p + (Steps ? std::min<long>(r, rows - 1) * p_stride : r);      // a missing row repeats the last
+  for (long t = 0; t < k; ++t, v += v_stride) {
+    vec<T> b[V];
+    for (int j = 0; j < V; ++j) {
+      b[j] = load<T>(v + j * lanes<T>);
+      keep(b[j]);
+    }
+    for (int r = 0; r < R; ++r) {
+      const T a = row[r][Steps ? t : t * p_stride];
+      for (int j = 0; j < V; ++j) s[r][j] += a * b[j];
+    }
+  }
+  write_tile<T, R, V>(s, c, rows, columns, add);
+}
+
+// Rows [0, rows) of p against one panel.
+template <class T, int R, int V>
+void panel(long rows, long k, const matrix<const T>& p, const T* v, long v_stride, const matrix<T>& c, long columns, bool add) {
+  for (long r = 0; r < rows; r += R) {
+    const long left = std::min<long>(R, rows - r);
+    if (p.column == 1) tile<T, R, V, true>(k, p.p + r * p.row, p.row, v, v_stride, c.at(r, 0), left, columns, add);
+    else if constexpr (R == tile_rows) tile<T, R, V, false>(k, p.p + r * k, p.column, v, v_stride, c.at(r, 0), left, columns, add);
+  }
+}
+template <class T, int R, int Most>
+void panel_of(int vectors, long rows, long k, const matrix<const T>& p, const T* v, long v_stride, const matrix<T>& c, long columns, bool add) {
+  if (vectors == Most) panel<T, R, Most>(rows, k, p, v, v_stride, c, columns, add);
+  else if (vectors == 2 && Most > 2) panel<T, R, 2>(rows, k, p, v, v_stride, c, columns, add);
+  else panel<T, R, 1>(rows, k, p, v, v_stride, c, columns, add);
+}
+
+// out[t][i] = v(t, i) for t < k, i < columns, widened and padded with zeros to whole vectors.
+template <class T, class U> void pack_panel(long k, long columns, const matrix<const U>& v, T* out, int width) {
+  constexpr int n = lanes<T>;
+  for (int g = 0; g < width; g += n) {
+    const long here = std::clamp<long>(columns - g, 0, n);
+    long t = 0;
+    if (v.column == 1) {
+      for (; t < k; ++t) {
+        const U* const from = v.p + t * v.row + g;
+        store<T>(out + t * width + g, here == n ? load<T>(from) : here ? load_part<T>(from, here) : vec<T>{});
+      }
+      continue;
+    }
+    if (here == n)
+      for (; t + n <= k; t += n) {
+        vec<T> square[n];
+        for (int i = 0; i < n; ++i) square[i] = load<T>(v.p + (g + i) * v.column + t);
+        transpose<T>(square);
+        for (int i = 0; i < n; ++i) store<T>(out + (t + i) * width + g, square[i]);
+      }
+    for (; t < k; ++t)
+      for (int i = 0; i < n; ++i) out[t * width + g + i] = i < here ? T(v.p[(g + i) * v.column + t]) : T(0);
+  }
+}
+
+// out: tiles of `tile_rows` rows, in each [k][tile_rows]; the rows behind the last are zero.
+template <class T> void pack_rows(long rows, long k, const matrix<const T>& p, T* out) {
+  for (long r = 0; r < rows; r += tile_rows, out += k * tile_rows) {
+    const long left = std::min<long>(tile_rows, rows - r);
+    for (long t = 0; t < k; ++t)
+      for (long i = 0; i < tile_rows; ++i) out[t * tile_rows + i] = i < left ? p.p[(r + i) * p.row + t * p.column] : T(0);
+  }
+}
+template <class T, class U> void widen_rows(long rows, long k, const matrix<const U>& p, T* out) {
+  for (long r = 0; r < rows; ++r) map<T>(out + r * k, k, [](const vec<T>& x) { return x; }, p.p + r * p.row);
+}
+}  // namespace detail
+
+/// c[rows, columns] (+)= p[rows, k] v[k, columns]. p and v may be bf16 or f16; c may lie either way round.
+template <class T, class P, class V>
+void lane_product(long rows, long columns, long k, const matrix<const P>& p, const matrix<const V>& v, const matrix<T>& c, bool add) {
+  using namespace detail;
+  constexpr int width = lanes<T>;
+  const bool low = sizeof(T) == 4 && rows <= low_rows && p.column == 1;
+  const int most = low ? low_vectors : tile_vectors<T>;
+  const auto run = [&](int vectors, long n, long depth, const matrix<const T>& rows_of_p, const T* panel, long stride, const matrix<T>& to,
+                       long inside, bool adds) {
+    if constexpr (sizeof(T) == 4)
+      if (low) return panel_of<T, low_rows, low_vectors>(vectors, n, depth, rows_of_p, panel, stride, to, inside, adds);
+    panel_of<T, tile_rows, tile_vectors<T>>(vectors, n, depth, rows_of_p, panel, stride, to, inside, adds);
+  };
+
+  // One tile of rows needs each element of v once: whole panels are then read where they lie.
+  if constexpr (std::is_same_v<P, T> && std::is_same_v<V, T>)
+    if (rows <= tile_rows && v.column == 1 && p.column == 1) {
+      long j = 0;
+      while (columns - j >= width) {
+        const int vectors = columns - j >= most * width ? most : columns - j >= 2 * width ? 2 : 1;
+        run(vectors, rows, k, p, v.p + j, v.row, c.at(0, j), vectors * width, add);
+        j += vectors * width;
+      }
+      if (j < columns) {
+        scratch<T> last(k * width);
+        pack_panel<T, V>(k, columns - j, v.at(0, j), last.get(), width);
+        run(1, rows, k, p, last.get(), width, c.at(0, j), columns - j, add);
+      }
+      return;
+    }
+
+  const long blocks = (k + depth_of_block - 1) / depth_of_block;
+  const long depth = ((k + blocks - 1) / blocks + width - 1) / width * width;
+  const long block_columns = std::min(columns, columns_of_block);
+  const long block_rows = std::min((rows + tile_rows - 1) / tile_rows * tile_rows, rows_of_block);
+  scratch<T> packed((block_columns + most * width) * std::min(depth, k));
+  const bool copies_rows = !std::is_same_v<P, T> || p.column != 1;
+  scratch<T> copied(copies_rows ? block_rows * std::min(depth, k) : 1);
+  for (long j0 = 0; j0 < columns; j0 += block_columns)
+    for (long t0 = 0; t0 < k; t0 += depth) {
+      const long jn = std::min(block_columns, columns - j0), tn = std::min(depth, k - t0);
+      const bool adds = add || t0 > 0;
+      T* to = packed.get();
+      for (long j = 0; j < jn;) {
+        const int w = vectors_for(jn - j, most, width) * width;
+        pack_panel<T, V>(tn, std::min<long>(w, jn - j), v.at(t0, j0 + j), to, w);
+        to += w * tn;
+        j += w;
+      }
+      for (long r0 = 0; r0 < rows; r0 += block_rows) {
+        const long rn = std::min(block_rows, rows - r0);
+        matrix<const T> from;
+        if constexpr (std::is_same_v<P, T>) {
+          from = p.at(r0, t0);
+          if (copies_rows) {
+            pack_rows<T>(rn, tn, from, copied.get());
+            from = {copied.get(), 1, tile_rows};
+          }
+        } else {
+          widen_rows<T, P>(rn, tn, p.at(r0, t0), copied.get());
+          from = {copied.get(), tn, 1};
+        }
+        const T* at = packed.get();
+        for (long j = 0; j < jn;) {
+          const int vectors = vectors_for(jn - j, most, width);
+          run(vectors, rn, tn, from, at, vectors * width, c.at(r0, j0 + j), std::min<long>(vectors * width, jn - j), adds);
+          at += vectors * width * tn;
+          j += vectors * width;
+        }
+      }
+    }
+}
+
+}  // namespace shardproof::cpu
