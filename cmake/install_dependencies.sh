@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building shardproof needs and this machine lacks (Debian 12; as root or with sudo). Says what it does in one line.
 #
-#     bash cmake/install_dependencies.sh            # compiler, cmake, ninja, ccache, python3, Eigen, Boost headers, range-v3
+#     bash cmake/install_dependencies.sh            # compiler, cmake, ninja, ccache, python3, Eigen, Boost headers, CLI11, range-v3
 #     bash cmake/install_dependencies.sh tests      # and Catch2, clang 19, nlohmann-json, pkg-config
 #     bash cmake/install_dependencies.sh long       # and the run-time libraries of clang's sanitizers and fuzzer
 set -euo pipefail
@@ -21,6 +21,7 @@ needs ccache command_exists ccache
 needs python3 command_exists python3
 needs libeigen3-dev header_exists eigen3/Eigen/Core
 needs libboost-dev header_exists boost/hana.hpp
+needs libcli11-dev header_exists CLI/CLI.hpp
 needs librange-v3-dev header_exists range/v3/all.hpp
 if [ "${1:-}" = tests ] || [ "${1:-}" = long ]; then
   needs catch2 header_exists catch2/catch.hpp

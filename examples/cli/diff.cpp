@@ -24,9 +24,10 @@ struct difference {
 /// One pass over both tensors, as double.
 difference compare(const stored_tensor& a, const stored_tensor& b, double rtol, double atol) {
   difference d{std::string(a.name()), "", 0, 0, 0, 0};
-  if (a.tensor->shape != b.tensor->shape || a.tensor->type != b.tensor->type) {
+  const bool same_shape = std::equal(a.tensor->shape.begin(), a.tensor->shape.end(), b.tensor->shape.begin(), b.tensor->shape.end());
+  if (!same_shape || a.tensor->type != b.tensor->type) {
     d.reason = sp::io::described(*a.tensor) + " against " + sp::io::described(*b.tensor);
-    if (a.tensor->shape != b.tensor->shape) return d;
+    if (!same_shape) return d;
   }
   const auto ta = sp::io::dtype_of(a.tensor->type), tb = sp::io::dtype_of(b.tensor->type);
   if (!ta || !tb) {
@@ -86,7 +87,7 @@ answer diff(const common_options& common, const diff_options& o) {
       e.set("out_of_tolerance", d.count);
       e.set("largest_absolute", d.absolute);
       e.set("largest_relative", d.relative);
-      list.push_back(std::move(e));
+      list.push(std::move(e));
     }
     out.set("differences", std::move(list));
     std::printf("%s\n", out.pretty().c_str());

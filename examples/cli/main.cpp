@@ -103,7 +103,6 @@ int main(int argc, char** argv) {
   v->add_option("folder", explain.folder, "checkpoint folder (config.json is enough)")->required();
   v->add_option("--batch", explain.batch, "rows of the step that is imagined")->capture_default_str();
   v->add_option("--seq", explain.sequence, "tokens of a row")->capture_default_str();
-  v->add_option("--html", explain.html, "one self-contained page to write");
   add_model_options(*v, common);
   add_json(*v, common);
 

@@ -38,7 +38,7 @@ struct train_options {
 };
 struct diff_options { std::string a, b; double rtol = 0, atol = 0; int most = 10; };
 struct check_options { std::string plan, model; bool strict = false; bool has_tp = false; };
-struct explain_options { std::string folder, html; long batch = 1, sequence = 128; };
+struct explain_options { std::string folder; long batch = 1, sequence = 128; };
 
 answer run(const common_options&, const run_options&);
 answer generate(const common_options&, const generate_options&);

@@ -266,21 +266,6 @@ TEST_CASE("every row of the library's table is one of the well-typed pairs") {
   }
 }
 
-TEST_CASE("a row of the table with another row's adjoint is well typed only where the two do the same to the buffers") {
-  int wrong = 0;
-  for (const auto& row : pr::table)
-    for (const auto& other : pr::table) {
-      const bool same_placements = other.src == pr::table[row.adjoint].src && other.dst == pr::table[row.adjoint].dst;
-      const typed_pair p = pair_of(row, other);
-      if (same_placements && std::get<1>(p) == std::get<1>(pair_of(row, pr::table[row.adjoint]))) continue;
-      if (!same_placements) continue;
-      // What remains must be the same map on the space it is used on, as an all-gather from the root's parts is.
-      const bool found = well_typed_everywhere().contains(p);
-      wrong += found && !(row.src == kind::invariant || row.src == kind::replicate);
-    }
-  CHECK(wrong == 0);
-}
-
 TEST_CASE("no mutant found in the field is well typed") {
   const auto is_typed = [](int f, int b, kind src, kind dst) { return well_typed_everywhere().contains({f, b, src, dst}); };
   constexpr kind I = kind::invariant, R = kind::replicate, P = kind::partial, S = kind::shard;

@@ -49,7 +49,7 @@ constexpr outcome multiply(placement a, placement b, bool a_has = true, bool b_h
   return detail::meet(a, b, a_has, b_has);
 }
 
-/// x . w over `contracted`, the first of the dimensions that are summed; w carries roles.
+/// x . w over `contracted`: of the dimensions that are summed the one that x is cut along, else any; w carries roles.
 constexpr outcome contract(placement x, placement w, const dim_info* contracted) {
   if (x.k == kind::product || w.k == kind::product) return {code::operands_differ, x};
   if (w.splits() && w.d->is == role::in) {                                               // a row-sharded weight
@@ -89,7 +89,7 @@ constexpr outcome norm(placement x, placement w, const dim_info* over) {
 }
 constexpr outcome over(placement x, const dim_info* d) {
   if (x.k == kind::partial) return {code::nonlinear_partial, x};
-  return {x.splits() && x.d == d ? code::reduced_over_shard : code::ok, x};
+  return {x.d == d ? code::reduced_over_shard : code::ok, x};                            // cut, or its parts placed apart
 }
 
 /// Rows of a table; ids are integers, so they carry no gradient and may meet any table.
@@ -103,12 +103,17 @@ constexpr outcome lookup(placement ids, placement table) {
   return {table.k == kind::invariant ? code::drifting_parameter : code::operands_differ, ids};
 }
 
-/// Grouped-query attention: heads cut alike, or batch rows cut alike, or whole alike.
-constexpr outcome attention(placement q, placement k, placement v, const dim_info* heads, const dim_info* kv_heads, const dim_info* keys) {
+/// A linear map that mixes the features of a head: a cut, or parts placed apart, inside a head would part what it needs together.
+constexpr outcome rotation(placement x, const dim_info* features) { return {x.d == features ? code::head_cut : code::ok, x}; }
+
+/// Grouped-query attention: heads cut alike, or batch rows cut alike, or whole alike. `features`: of a head.
+constexpr outcome attention(placement q, placement k, placement v, const dim_info* heads, const dim_info* kv_heads, const dim_info* keys, const dim_info* features) {
   if (q.k == kind::partial || k.k == kind::partial || v.k == kind::partial) return {code::nonlinear_partial, q};
   if (!(k == v)) return {code::heads_differ, q};
   if (q.splits() && q.d == heads) return {k.splits() && k.d == kv_heads ? code::ok : k.k == kind::invariant ? code::needs_f : code::heads_differ, q};
   if (k.splits() && k.d == keys) return {code::reduced_over_shard, q};
+  if (q.k == kind::product || k.k == kind::product) return {code::operands_differ, q};
+  if (q.splits() && q.d == features) return {code::head_cut, q};
   if (q == k) return {code::ok, q};
   if ((q.k == kind::invariant) != (k.k == kind::invariant)) return {code::needs_f, q};
   return {code::heads_differ, q};

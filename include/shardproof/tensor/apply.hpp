@@ -15,11 +15,14 @@ struct bill {
   ledger* book;
   spot where;
   double result = 0, operand = 0;                      ///< elements of the result and of the first operand
-  bool tracked[4] = {};                                ///< which operands want a gradient
+  bool tracked[max_inputs] = {};                       ///< which operands want a gradient
   double element_bytes = 4;
   bool kept = true;                                    ///< the result is a new block (not a view)
   const context* watched = nullptr;                    ///< whose `watch` hears of collectives
-  constexpr bool gradient() const { return tracked[0] || tracked[1] || tracked[2] || tracked[3]; }
+  constexpr bool gradient() const {
+    for (const bool t : tracked) if (t) return true;
+    return false;
+  }
   /// `each` FLOP per element of the result; backward costs `back` per element if anything wants a gradient.
   constexpr void flops(double each, double back = -1) {
     book->forward.flops += each * result;

@@ -31,7 +31,7 @@ class board {
   [[noreturn]] void stop(const call& c) const {
     const std::lock_guard guard(lock_);
     if (found_) throw *found_;
-    throw error(code::rank_lost, "rank " + std::to_string(culprit_) + " was lost and does not reach " + describe(c) + ": " + reason_ + ".", fix_lost);
+    throw error(code::rank_lost, "rank " + std::to_string(culprit_) + " was lost (" + reason_ + "), so that this rank stops at " + describe(c) + ".", fix_lost);
   }
   /// The root cause; null if all went well.
   std::exception_ptr cause() const {

@@ -213,12 +213,13 @@ class group final : public communicator {
   void meet() {
     meeting_.publish(rank_, phase_);
     wait(phase_, true);
-    if (board_.failed()) [[unlikely]] withdraw();
     lent_ = false;
     for (int r = 0; r < size_; ++r) {
       if (differ(theirs(0), theirs(r))) [[unlikely]] quarrel(0, r, "");
       lent_ |= !theirs(r).staged;
     }
+    // Copies are complete and stay; they need no care.
+    if (lent_ && board_.failed()) [[unlikely]] withdraw();
   }
   /// Ends the use of lent buffers, if there were any.
   void part() {
@@ -256,12 +257,10 @@ class group final : public communicator {
     meeting_.leave(rank_, n);
     board_.stop(meeting_.announcement(rank_, n));
   }
-  /// The run has failed, and all have arrived.
+  /// The run has failed, and all have arrived with buffers lent to each other.
   [[noreturn]] void withdraw() {
     meeting_.leave(rank_, phase_);
-    bool lent = false;
-    for (int r = 0; r < size_; ++r) lent |= !theirs(r).staged;
-    if (lent) wait(phase_ + 1, false);
+    wait(phase_ + 1, false);
     board_.stop(theirs(rank_));
   }
   [[noreturn]] void quarrel(int a, int b, const std::string& more) {

@@ -64,13 +64,13 @@ inline ref attention(const ref& q0, const ref& k0, const ref& v0, const ref& sin
 }  // namespace erased
 
 namespace operations {
-template <class Heads, class KvHeads, class Keys> struct attention {
+template <class Heads, class KvHeads, class Keys, class Features> struct attention {
   using reported_as = attention;
   double keys = 0, head_dim = 0;
   mask m;
   long heads = 0, kv_heads = 0;                        ///< global
   const extent_table* table = nullptr;
-  static constexpr outcome rule(placement q, placement k, placement v) { return rules::attention(q, k, v, &info<Heads>, &info<KvHeads>, &info<Keys>); }
+  static constexpr outcome rule(placement q, placement k, placement v) { return rules::attention(q, k, v, &info<Heads>, &info<KvHeads>, &info<Keys>, &info<Features>); }
   static constexpr outcome rule(placement q, placement k, placement v, placement sinks) {
     const outcome o = rule(q, k, v);
     if (!o.ok() || sinks == q || (sinks.k == kind::replicate && !q.splits() && q.k != kind::invariant)) return o;
@@ -98,7 +98,7 @@ constexpr auto attention(const Q& q, const KV& kv, const mask& m = {}, const Sin
     using k_dims = dims_in<decltype(kv.k)>;
     using heads = nth_dim<dims_in<Q>, -2>;
     using kv_heads = nth_dim<k_dims, -2>;
-    using op = operations::attention<heads, kv_heads, nth_dim<k_dims, -3>>;
+    using op = operations::attention<heads, kv_heads, nth_dim<k_dims, -3>, last_of<dims_in<Q>>>;
     constexpr std::size_t n = std::size_t(dims_in<Q>::rank);
     using to = concat<chop<dims_in<Q>, 1>, dims<last_of<dims_in<decltype(kv.v)>>>>;
     sizes_of<to> s;

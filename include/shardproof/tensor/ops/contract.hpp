@@ -36,9 +36,14 @@ inline ref linear(const ref& x0, const ref& w, int summed, const shape& s) {
 }  // namespace erased
 
 namespace operations {
+/// The one of the summed dimensions that x is cut along, else the first.
+template <class In> constexpr const dim_info* summed_along(placement x) {
+  for (int i = 0; i < In::rank; ++i) if (const dim_info* d = sizes_of<In>::infos[std::size_t(i)]; x.d && base_of(d) == base_of(x.d)) return d;
+  return &info<first_of<In>>;
+}
 template <class In> struct contract {
   double summed = 0;                                   ///< elements contracted on this rank
-  static constexpr outcome rule(placement x, placement w) { return rules::contract(x, w, &info<first_of<In>>); }
+  static constexpr outcome rule(placement x, placement w) { return rules::contract(x, w, summed_along<In>(x)); }
   constexpr void charge(bill& b) const {
     b.book->forward.flops += 2 * b.result * summed;
     b.book->backward.flops += 2 * b.result * summed * (double(b.tracked[0]) + double(b.tracked[1]));

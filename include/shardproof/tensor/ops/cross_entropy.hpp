@@ -23,8 +23,8 @@ inline void pull_cross_entropy(node& y) {
   if (y.in[0]->tracked)
     device().cross_entropy_backward(y.in[0]->g(), y.in[0]->v(), y.saved[0]->v(), y.saved[1]->v(), y.in[1]->v(), first, dy * factor);
 }
-/// `axis_of_rows`: the axis over which rows are cut (their count is summed there), or -1.
-[[gnu::noinline]] inline ref cross_entropy(const ref& logits, const ref& labels, long first, bool cut, int axis_of_rows, const loss_options& o) {
+/// `row_axes`: bit a says that rows are cut on axis a; their count is summed there.
+[[gnu::noinline]] inline ref cross_entropy(const ref& logits, const ref& labels, long first, bool cut, unsigned row_axes, const loss_options& o) {
   const dtype t = compute_type(logits->type);
   const long rows = logits->s.lead(1);
   ref y = record(t, shape{}, {&logits, &labels}, pull_cross_entropy, loss_state{first, 1});
@@ -40,7 +40,7 @@ inline void pull_cross_entropy(node& y) {
   long counted = 0;
   double total = device().loss_sum(sum, hit, labels->v(), &counted);
   double n = double(counted);
-  if (axis_of_rows >= 0 && self.on[std::size_t(axis_of_rows)]) self.on[std::size_t(axis_of_rows)]->all_reduce(&n, 1, dtype::f64);
+  for (std::size_t a = 0; a < max_axes; ++a) if ((row_axes >> a & 1) && self.on[a]) self.on[a]->all_reduce(&n, 1, dtype::f64);
   if (o.tokens > 0) n = o.tokens;
   // No label that counts: the mean of nothing is 0 here (0/0 in transformers), and nothing gets a gradient.
   const double factor = n > 0 ? o.scale / n : 0;
@@ -60,22 +60,22 @@ template <class Vocab> struct cross_entropy {
   loss_options options;
   bool cut = false;
   double rows = 0;
+  unsigned row_axes = 0;
   static constexpr outcome rule(placement logits, placement labels) { return rules::cross_entropy(logits, labels, &info<Vocab>); }
   constexpr void charge(bill& b) const {
     if (cut) {
       b.forward(collective::all_reduce, 0, rows);
       b.forward(collective::all_reduce, 0, 2 * rows);
     }
+    for (int a = 0; a < max_axes; ++a) if (row_axes >> a & 1) b.forward(collective::all_reduce, a, 8 / b.element_bytes);
     b.book->forward.flops += 4 * b.operand;
     if (b.gradient()) b.book->backward.flops += 3 * b.operand;
   }
   ref run(const shape&, const auto& logits, const auto& labels) const {
     const placement p = logits.place().on[0];
     const bool split = p.k == kind::shard && p.d == &info<Vocab>;
-    int axis_of_rows = -1;
-    for (int a = 0; a < max_axes; ++a) if (const placement q = labels.place().on[std::size_t(a)]; q.splits()) axis_of_rows = a;
     const long first = split ? block_of(p.d, classes, rank_on(), ranks_on(), logits.sizes.table).begin : 0;
-    return erased::cross_entropy(logits.at, labels.at, first, split, axis_of_rows, options);
+    return erased::cross_entropy(logits.at, labels.at, first, split, row_axes, options);
   }
 };
 }  // namespace operations
@@ -84,13 +84,15 @@ template <class Vocab> struct cross_entropy {
 template <tensor_like X, tensor_like T> constexpr auto cross_entropy(const X& logits, const T& labels, const loss_options& o = {}) {
   if constexpr (any_broken<X, T>) return broken{};
   else {
-    using vocab = last_of<dims_in<X>>;
-    using op = operations::cross_entropy<vocab>;
+    using classes = last_of<dims_in<X>>;
+    using op = operations::cross_entropy<classes>;
     const placement p = logits.place().on[0];
     double rows = 1;
     if constexpr (is_ghost<X>) { if (logits.at) rows = local_count(labels.sizes, labels.place(), logits.at->where); }
     else rows = double(labels.at->s.count());
-    return apply<free_operation<op>, dims<>>::op(op{logits.sizes.n[std::size_t(dims_in<X>::rank - 1)], o, p.k == kind::shard && p.d == &info<vocab>, rows}, sizes_of<dims<>>{}, logits, labels);
+    unsigned row_axes = 0;
+    for (unsigned a = 0; a < max_axes; ++a) if (labels.place().on[a].splits()) row_axes |= 1u << a;
+    return apply<free_operation<op>, dims<>>::op(op{logits.sizes.n[std::size_t(dims_in<X>::rank - 1)], o, p.k == kind::shard && p.d == &info<classes>, rows, row_axes}, sizes_of<dims<>>{}, logits, labels);
   }
 }
 
@@ -106,7 +108,7 @@ inline ref next_tokens(const ref& ids) {
 }  // namespace erased
 namespace operations {
 template <class Seq> struct next_tokens {
-  static constexpr outcome rule(placement x) { return {x.splits() && x.d == &info<Seq> ? code::reduced_over_shard : code::ok, x}; }
+  static constexpr outcome rule(placement x) { return rules::over(x, &info<Seq>); }
   constexpr void charge(bill& b) const { b.kept = false; }
   static ref run(const shape&, const auto& ids) { return erased::next_tokens(ids.at); }
 };

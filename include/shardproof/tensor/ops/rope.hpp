@@ -6,7 +6,7 @@
 ///     constexpr sp::rotary llama3{.base = 5e5, .type = sp::rope_type::llama3, .factor = 8, .original_length = 8192};
 ///     constexpr sp::rotary glm{.base = 1e4, .partial = 0.5, .interleaved = true};
 ///
-/// Linear in x, so any placement passes. Positions are global: a sharded sequence gets those of its own part.
+/// Linear in x, so any placement passes that does not cut a head (SP110). Positions are global: a sharded sequence gets those of its own part.
 #include <shardproof/tensor/ops/arithmetic.hpp>
 #include <shardproof/tensor/ops/rope_frequencies.hpp>
 namespace shardproof {
@@ -59,10 +59,10 @@ inline ref rope(const ref& x0, const rotary& r, long first) {
 }  // namespace erased
 
 namespace operations {
-template <class Seq> struct rope {
+template <class Seq, class Features> struct rope {
   rotary r;
   long first = 0, length = 0;
-  static constexpr outcome rule(placement x) { return rules::linear_map(x); }
+  static constexpr outcome rule(placement x) { return rules::rotation(x, &info<Features>); }
   constexpr void charge(bill& b) const { b.flops(3, 3); }
   ref run(const shape&, const auto& x) const {
     long start = first;
@@ -80,7 +80,7 @@ template <tensor_like X> constexpr auto rope(const X& x, positions at = {}, cons
   if constexpr (any_broken<X>) return broken{};
   else {
     static_assert(dims_in<X>::rank >= 3, "shardproof: rope takes (..., seq, heads, head_dim)");
-    using op = operations::rope<nth_dim<dims_in<X>, -3>>;
+    using op = operations::rope<nth_dim<dims_in<X>, -3>, last_of<dims_in<X>>>;
     return apply<free_operation<op>, dims_in<X>>::op(op{r, at.first, x.sizes.n[std::size_t(dims_in<X>::rank - 3)]}, x.sizes, x);
   }
 }

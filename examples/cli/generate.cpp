@@ -1,0 +1,118 @@
+/// @file
+/// Greedy decoding with a KV cache. Logits sharded over the vocabulary are not gathered: ranks compare their best.
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include "session.hpp"
+
+namespace cli {
+namespace {
+
+std::vector<std::int64_t> parse_tokens(const std::string& text, long vocabulary) {
+  std::vector<std::int64_t> out;
+  for (std::size_t i = 0; i <= text.size();) {
+    const std::size_t end = std::min(text.find(',', i), text.size());
+    std::int64_t n = -1;
+    const auto r = std::from_chars(text.data() + i, text.data() + end, n);
+    if (r.ec != std::errc() || r.ptr != text.data() + end)
+      throw sp::error(sp::code::usage, "--tokens \"" + text + "\" is no list of token ids.", "write numbers separated by commas.");
+    if (n < 0 || n >= vocabulary)
+      throw sp::error(sp::code::usage, "token id " + std::to_string(n) + " is outside the vocabulary of " + std::to_string(vocabulary) + ".", "tokenize with the model's own vocabulary.");
+    out.push_back(n);
+    i = end + 1;
+  }
+  return out;
+}
+
+/// The most likely next token after the last position; the smallest id of equals. Collective.
+std::int64_t best_token(const sp::token_logits& logits, long vocabulary) {
+  const sp::placement p = logits.place().on[0];
+  const sp::shape s = logits.at->s;
+  const long width = s[-1], rows = s.lead(1);
+  const sp::dtype t = logits.at->type;
+  const sp::view last{static_cast<char*>(logits.at->data.get()) + std::size_t((rows - 1) * width) * sp::bytes_of(t), t, {1, width}};
+  const long first = p.splits() ? sp::block_of(p.d, vocabulary, sp::rank_on(), sp::ranks_on(), logits.sizes.table).begin : 0;
+  struct candidate { double value, index; };
+  candidate mine{-1e300, double(vocabulary)};
+  if (width) {
+    const sp::ref index = sp::leaf(sp::dtype::i64, {1}), value = sp::leaf(t, {1});
+    sp::device().row_argmax(index->v(), value->v(), last, first);
+    std::int64_t i = 0;
+    sp::device().to_host(&i, index->v());
+    mine = {sp::device().read(value->v(), 0), double(i)};
+  }
+  if (!p.splits() || !sp::self.on[0]) return std::int64_t(mine.index);
+  std::vector<candidate> all(std::size_t(sp::ranks_on()));
+  const std::vector<long> counts(all.size(), 2);
+  sp::self.on[0]->all_gather(&mine, all.data(), counts, sp::dtype::f64);
+  for (const auto& c : all) if (c.value > mine.value || (c.value == mine.value && c.index < mine.index)) mine = c;
+  return std::int64_t(mine.index);
+}
+
+}  // namespace
+
+answer generate(const common_options& common, const generate_options& o) {
+  const session s(common, o.folder);
+  if (o.count < 0) throw sp::error(sp::code::usage, "--new " + std::to_string(o.count) + " is negative.", "pass --new of at least 0.");
+  const std::vector<std::int64_t> prompt = parse_tokens(o.tokens, s.config.vocab_size);
+  const sp::io::checkpoint_files files(o.folder);
+  std::vector<std::int64_t> made;
+  std::vector<double> flops;
+  std::vector<rank_stats> stats(std::size_t(common.tp));
+  double prefill = 0, decode = 0;
+  s.run([&] {
+    auto lm = s.loaded(files);
+    const sp::no_grad off;
+    sp::cache kv;
+    std::vector<std::int64_t> mine, next = prompt;
+    sp::ledger total;
+    sp::self.book = &total;
+    double last_flops = 0;
+    const bool keeps = sp::first_rank();
+    const double begin = seconds_now();
+    double first = begin;
+    for (int i = 0; i < o.count; ++i) {
+      const auto x = sp::erased_ids(sp::whole(sp::tokens{1, long(next.size())}, next));
+      const std::int64_t best = best_token(lm->forward(x, kv), s.config.vocab_size);
+      if (i == 0) first = seconds_now();
+      if (keeps) flops.push_back(total.forward.flops - last_flops);
+      last_flops = total.forward.flops;
+      mine.push_back(best);
+      next = {best};
+      if (!o.ignore_eos && std::find(s.config.eos_token_ids.begin(), s.config.eos_token_ids.end(), best) != s.config.eos_token_ids.end()) break;
+    }
+    sp::self.book = nullptr;
+    rank_stats& r = stats[std::size_t(sp::rank_on())];
+    r = stats_of(*lm, total);
+    r.seconds = seconds_now() - begin;
+    if (keeps) { made = mine; prefill = first - begin; decode = r.seconds - prefill; }
+  });
+  const double prefill_rate = prefill > 0 ? double(prompt.size()) / prefill : 0;
+  const double decode_rate = decode > 0 && made.size() > 1 ? double(made.size() - 1) / decode : 0;
+  if (!o.stats.empty()) {
+    auto doc = sp::io::json_tree::object();
+    auto list = sp::io::json_tree::array();
+    for (double f : flops) list.push(f);
+    doc.set("flop_per_step", std::move(list));
+    doc.set("ranks", stats_tree(stats));
+    sp::io::atomic_writer out(o.stats);
+    out.write(doc.pretty() + "\n");
+    out.commit();
+  }
+  std::string text;
+  for (std::size_t i = 0; i < made.size(); ++i) text += (i ? "," : "") + std::to_string(made[i]);
+  if (common.json) {
+    auto doc = sp::io::json_tree::object();
+    auto list = sp::io::json_tree::array();
+    for (auto t : made) list.push(long(t));
+    doc.set("tokens", std::move(list));
+    doc.set("prefill_tokens_per_second", prefill_rate);
+    doc.set("decode_tokens_per_second", decode_rate);
+    doc.set("ranks", stats_tree(stats));
+    std::printf("%s\n", doc.pretty().c_str());
+  } else std::printf("%s\n", text.c_str());
+  std::fprintf(stderr, "prefill %zu tokens, %.1f tok/s; decode %zu tokens, %.1f tok/s\n", prompt.size(), prefill_rate, made.size(), decode_rate);
+  return answer::done;
+}
+
+}  // namespace cli

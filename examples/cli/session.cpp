@@ -1,0 +1,107 @@
+/// @file
+/// Opens checkpoint folders; every refusal happens before the ranks start.
+#include "session.hpp"
+#include <chrono>
+#include <cstdio>
+#include <shardproof/backend/cpu/memory.hpp>
+
+namespace cli {
+
+namespace {
+sp::dtype type_named(const std::string& name) {
+  if (name == "f32") return sp::dtype::f32;
+  if (name == "f64") return sp::dtype::f64;
+  if (name == "bf16") return sp::dtype::bf16;
+  throw sp::error(sp::code::unsupported_value, "--dtype " + name + " is not supported.", "use auto, f32, f64 or bf16.");
+}
+}  // namespace
+
+session::session(const common_options& o, std::string where) : options(o), folder(std::move(where)) {
+  if (o.tp < 1) throw sp::error(sp::code::usage, "--tp " + std::to_string(o.tp) + " is no number of ranks.", "pass --tp of at least 1.");
+  if (!(o.timeout > 0)) throw sp::error(sp::code::usage, "--timeout must be positive.", "pass a number of seconds.");
+  if (o.engine != "threads")
+    throw sp::error(sp::code::unsupported_value, "--engine " + o.engine + " is not " + (o.engine == "mpi" || o.engine == "gloo" || o.engine == "nccl" ? "linked into this program." : "known."), "use --engine threads.");
+  if (o.device != "cpu" && o.device != "cuda") throw sp::error(sp::code::unsupported_value, "--device " + o.device + " is not known.", "use cpu or cuda.");
+  if (o.device == "cuda") throw sp::error(sp::code::no_device, "no such device: this program is built without a CUDA backend.", "use --device cpu.");
+  if (o.experts) throw sp::error(sp::code::unsupported_value, "--ep is for families with experts, and this one has none.", "leave --ep out.");
+  if (o.type != "auto") type = type_named(o.type);
+  const std::string path = folder + "/config.json";
+  config_text = sp::io::read_text(path);
+  config = sp::families::read_configuration(config_text, o.allowed_keys);
+  if (o.plan == "auto") choice = sp::plan_choice::automatic;
+  else if (o.plan == "none") choice = sp::plan_choice::none;
+  else {
+    choice = sp::plan_choice::run_time;
+    if (o.plan == "hf") {
+      auto imported = sp::families::import_plan(config);
+      plan_text = imported.text;
+      notes = imported.notes;
+    } else plan_text = sp::io::read_text(o.plan);
+  }
+}
+
+std::unique_ptr<sp::causal_lm> session::model() const { return sp::make_causal_lm(config, choice, plan_text); }
+
+std::unique_ptr<sp::causal_lm> session::loaded(const sp::io::checkpoint_files& files) const {
+  auto lm = model();
+  sp::io::load_weights(lm->parameters(), files, {.type = type});
+  return lm;
+}
+
+void session::run(const std::function<void()>& body) const {
+  for (const auto& n : notes) std::fprintf(stderr, "note: %s\n", n.c_str());
+  sp::run(sp::run_options{.mesh = {.tp = options.tp}, .timeout_seconds = options.timeout}, [&] { body(); });
+}
+
+rank_stats stats_of(sp::causal_lm& lm, const sp::ledger& book) {
+  rank_stats s;
+  for (const auto& p : lm.parameters()) {
+    s.weight_bytes += double((*p.at)->v().bytes());
+    s.predicted_weight_bytes += double(p.local_bytes(sp::self.where, (*p.at)->type));
+  }
+  s.peak_bytes = double(sp::cpu_memory().peak);
+  s.flops_forward = book.forward.flops;
+  s.flops_backward = book.backward.flops;
+  s.book = book;
+  if (sp::self.on[0]) s.traffic = sp::self.on[0]->counters();
+  return s;
+}
+
+sp::io::json_tree stats_tree(const std::vector<rank_stats>& all) {
+  using tree = sp::io::json_tree;
+  auto list = tree::array();
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    const rank_stats& s = all[r];
+    auto one = tree::object();
+    one.set("rank", long(r));
+    one.set("weight_bytes", long(s.weight_bytes));
+    one.set("predicted_weight_bytes", long(s.predicted_weight_bytes));
+    one.set("peak_bytes", long(s.peak_bytes));
+    one.set("activation_bytes", long(s.book.activation_bytes));
+    one.set("flop_forward", s.flops_forward);
+    one.set("flop_backward", s.flops_backward);
+    auto calls = tree::object();
+    for (int c = 0; c < 6; ++c) {
+      if (!s.traffic.calls[c]) continue;
+      auto k = tree::object();
+      k.set("calls", s.traffic.calls[c]);
+      k.set("bytes", long(s.traffic.bytes[c]));
+      calls.set(sp::name_of(sp::collective(c)), std::move(k));
+    }
+    one.set("collectives", std::move(calls));
+    auto predicted = tree::object();
+    predicted.set("forward", s.book.forward.collectives());
+    predicted.set("backward", s.book.backward.collectives());
+    predicted.set("forward_bytes", long(s.book.forward.bytes));
+    predicted.set("backward_bytes", long(s.book.backward.bytes));
+    one.set("predicted_collectives", std::move(predicted));
+    one.set("collective_seconds", s.traffic.seconds);
+    one.set("seconds", s.seconds);
+    list.push(std::move(one));
+  }
+  return list;
+}
+
+double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+}  // namespace cli

@@ -1,0 +1,180 @@
+/// @file
+/// AdamW training on the bytes of a file; writes a checkpoint that transformers loads and that --resume continues.
+#include <cmath>
+#include <cstdio>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <shardproof/runtime/rng.hpp>
+#include "session.hpp"
+
+namespace cli {
+namespace {
+
+/// Rows of bytes at positions that depend on seed, step, micro-batch and row alone: the same for every world size.
+std::vector<std::int64_t> batch_at(const std::string& text, const train_options& o, long step, long micro) {
+  std::vector<std::int64_t> out(std::size_t(o.batch * o.sequence));
+  const long room = long(text.size()) - o.sequence;
+  for (long b = 0; b < o.batch; ++b) {
+    const std::uint64_t index = std::uint64_t((step * o.accumulate + micro) * o.batch + b);
+    const long at = long(sp::uniform_at(o.seed, sp::stream_of("data"), index) * double(room + 1));
+    for (long t = 0; t < o.sequence; ++t) out[std::size_t(b * o.sequence + t)] = static_cast<unsigned char>(text[std::size_t(at + t)]);
+  }
+  return out;
+}
+double rate_at(const train_options& o, long step, long last) {
+  if (step < o.warmup) return o.rate * double(step + 1) / double(o.warmup);
+  if (o.schedule != "cosine") return o.rate;
+  const double x = last > o.warmup + 1 ? double(step - o.warmup) / double(last - o.warmup - 1) : 1;
+  return o.rate * (0.1 + 0.45 * (1 + std::cos(3.14159265358979 * x)));
+}
+
+/// The optimizer's moments as parameters of their own, so that the loader and the saver serve them too.
+std::vector<sp::parameter_view> state_views(const std::vector<sp::parameter_view>& all, sp::adamw& optimizer) {
+  std::vector<sp::parameter_view> out;
+  for (const auto& v : all) {
+    if (v.buffer || v.frozen) continue;
+    auto& s = optimizer.state_of(v.name);
+    const auto add = [&](const char* prefix, sp::ref& r) {
+      out.push_back(v);
+      out.back().name = prefix + v.name;
+      out.back().at = &r;
+      out.back().frozen = true;
+    };
+    add("first.", s.first);
+    add("second.", s.second);
+    if (s.master) add("master.", s.master);
+  }
+  return out;
+}
+/// adamw keeps its states in a vector that may move while it grows: make all of them before views point into it.
+void make_states(const std::vector<sp::parameter_view>& all, sp::adamw& optimizer) {
+  optimizer.states.reserve(all.size());
+  for (const auto& v : all) {
+    if (v.buffer || v.frozen) continue;
+    auto& s = optimizer.state_of(v.name);
+    const sp::node& w = **v.at;
+    if (s.first) continue;
+    for (sp::ref* r : {&s.first, &s.second}) { *r = sp::leaf(sp::compute_type(w.type), w.s); sp::device().fill((*r)->v(), 0); }
+    if (w.type != sp::compute_type(w.type)) { s.master = sp::leaf(sp::compute_type(w.type), w.s); sp::device().cast(s.master->v(), w.v()); }
+  }
+}
+bool exists(const std::string& path) { struct stat info {}; return ::stat(path.c_str(), &info) == 0; }
+
+}  // namespace
+
+answer train(const common_options& common, const train_options& o) {
+  const bool resumes = o.resume && exists(o.output + "/trainer_state.json");
+  if (o.resume && !resumes) throw sp::error(sp::code::io_failed, "there is nothing to resume in " + o.output + ".", "train without --resume first, with the same --out.");
+  const std::string source = resumes ? o.output : o.folder;
+  const session s(common, source);
+  for (const auto& [name, value] : {std::pair{"--steps", o.steps}, {"--batch", o.batch}, {"--accumulate", o.accumulate}, {"--log-every", o.log_every}})
+    if (value < 1) throw sp::error(sp::code::usage, std::string(name) + " " + std::to_string(value) + " is less than 1.", "pass at least 1.");
+  if (o.sequence < 2) throw sp::error(sp::code::usage, "--seq " + std::to_string(o.sequence) + " leaves no token to predict.", "pass at least 2.");
+  if (!(o.rate >= 0) || !(o.clip >= 0) || !(o.decay >= 0)) throw sp::error(sp::code::usage, "--lr, --clip and --weight-decay are not negative.", "pass numbers of at least 0.");
+  if (o.schedule != "constant" && o.schedule != "cosine") throw sp::error(sp::code::unsupported_value, "--schedule " + o.schedule + " is not known.", "use constant or cosine.");
+  if (s.config.vocab_size < 256)
+    throw sp::error(sp::code::wrong_configuration, "configuration field vocab_size is " + std::to_string(s.config.vocab_size) + ", but byte-level tokens need 256.", "train a model with a vocabulary of at least 256.");
+  const std::string text = sp::io::read_text(o.data, std::size_t(4) << 30);
+  if (long(text.size()) < o.sequence) throw sp::error(sp::code::usage, o.data + " has " + std::to_string(text.size()) + " bytes, fewer than --seq " + std::to_string(o.sequence) + ".", "train on a longer text or with a shorter --seq.");
+  std::optional<sp::io::checkpoint_files> files, moments;
+  if (resumes) moments.emplace(o.output + "/optimizer.safetensors");
+  if (!o.init || resumes) files.emplace(source);
+  long first_step = 0;
+  if (resumes) {
+    const auto state = sp::io::read_json(o.output + "/trainer_state.json");
+    const auto* n = state.find("step");
+    if (!n || !n->as_int()) throw sp::error(sp::code::wrong_configuration, "trainer_state.json has no step.", "train again without --resume.");
+    first_step = long(*n->as_int());
+  }
+  const sp::dtype stored = s.type.value_or(s.config.type);
+  // Training keeps f32 masters: 16-bit checkpoints are trained as f32 and stored in their own type.
+  const sp::dtype trained = sp::compute_type(stored);
+  std::vector<rank_stats> stats(std::size_t(common.tp));
+  auto report = sp::io::json_tree::array();
+  const long last_step = first_step + o.steps;
+  s.run([&] {
+    auto lm = s.model();
+    const auto all = lm->parameters();
+    if (files) sp::io::load_weights(all, *files, {.type = trained});
+    else sp::initialise(all, *o.init, 0.02, trained);
+    sp::adamw optimizer{.lr = o.rate, .weight_decay = o.decay, .clip = o.clip};
+    make_states(all, optimizer);
+    optimizer.steps = first_step;
+    if (moments) sp::io::load_weights(state_views(all, optimizer), *moments, {.type = trained});
+    sp::cache off{sp::cache::options{.on = false}};
+    const bool shows = sp::first_rank();
+    const bool terminal = ::isatty(2) == 1;
+    sp::ledger book;
+    for (long step = first_step; step < last_step; ++step) {
+      const double begin = seconds_now();
+      const double sent = sp::self.on[0] ? [] { double b = 0; for (double x : sp::self.on[0]->counters().bytes) b += x; return b; }() : 0;
+      book = {};
+      sp::self.book = &book;
+      double loss_sum = 0;
+      for (long micro = 0; micro < o.accumulate; ++micro) {
+        const auto x = sp::erased_ids(sp::whole(sp::tokens{o.batch, o.sequence}, batch_at(text, o, step, micro)));
+        const auto logits = lm->forward(x, off);
+        const auto loss = sp::cross_entropy(logits, sp::next_tokens(x), {.scale = 1.0 / double(o.accumulate)});
+        sp::backward(loss);
+        loss_sum += loss.item();
+      }
+      sp::self.book = nullptr;
+      const double rate = rate_at(o, step, last_step);
+      optimizer.step(all, rate);
+      if (!std::isfinite(loss_sum)) throw sp::error(sp::code::usage, "the loss of step " + std::to_string(step + 1) + " is not a number.", "lower --lr, or look for broken weights.");
+      const double seconds = seconds_now() - begin;
+      double now_sent = 0;
+      if (sp::self.on[0]) for (double x : sp::self.on[0]->counters().bytes) now_sent += x;
+      if (!shows) continue;
+      const double rate_tokens = double(o.batch * o.sequence * o.accumulate) / seconds;
+      if ((step + 1) % o.log_every == 0 || step + 1 == last_step) {
+        if (common.json) {
+          auto line = sp::io::json_tree::object();
+          line.set("step", step + 1);
+          line.set("loss", loss_sum);
+          line.set("gradient_norm", optimizer.last_norm);
+          line.set("lr", rate);
+          line.set("ms", seconds * 1e3);
+          line.set("tokens_per_second", rate_tokens);
+          line.set("megabytes_communicated", (now_sent - sent) / 1e6);
+          report.push(std::move(line));
+        }
+        if (terminal && !common.json) std::fprintf(stderr, "\r\033[K");
+        std::fprintf(common.json ? stderr : stdout, "step %ld  loss %.4f  grad norm %.3f  lr %.2e  %.1f ms  %.0f tok/s  %.2f MB communicated\n", step + 1, loss_sum, optimizer.last_norm, rate, seconds * 1e3, rate_tokens, (now_sent - sent) / 1e6);
+        std::fflush(common.json ? stderr : stdout);
+      } else if (terminal && !common.json) {
+        const double left = seconds * double(last_step - step - 1);
+        std::fprintf(stderr, "\r\033[Kstep %ld/%ld  loss %.4f  %.0f tok/s  %.0f s left", step + 1, last_step, loss_sum, rate_tokens, left);
+        std::fflush(stderr);
+      }
+    }
+    stats[std::size_t(sp::rank_on())] = stats_of(*lm, book);
+    // Everything is written aside and takes its place at the end; a failure leaves the old folder as it was.
+    std::optional<sp::io::atomic_folder> out;
+    if (shows) out.emplace(o.output);
+    sp::io::save_weights(all, out ? &out->add("model.safetensors") : nullptr, stored);
+    const auto views = state_views(all, optimizer);
+    sp::io::save_weights(views, out ? &out->add("optimizer.safetensors") : nullptr);
+    if (out) {
+      auto state = sp::io::json_tree::object();
+      state.set("step", last_step);
+      out->add("trainer_state.json").write(state.pretty() + "\n");
+      if (exists(source + "/generation_config.json")) out->add("generation_config.json").write(sp::io::read_text(source + "/generation_config.json"));
+      auto config = sp::io::read_json(source + "/config.json");
+      config.set(config.find("torch_dtype") ? "torch_dtype" : "dtype", stored == sp::dtype::bf16 ? "bfloat16" : stored == sp::dtype::f16 ? "float16" : stored == sp::dtype::f64 ? "float64" : "float32");
+      out->add("config.json").write(config.pretty() + "\n");
+      out->drop("model.safetensors.index.json");
+      out->commit();
+    }
+  });
+  if (common.json) {
+    auto doc = sp::io::json_tree::object();
+    doc.set("output", o.output);
+    doc.set("steps", std::move(report));
+    doc.set("ranks", stats_tree(stats));
+    std::printf("%s\n", doc.pretty().c_str());
+  } else std::printf("saved %s\n", o.output.c_str());
+  return answer::done;
+}
+
+}  // namespace cli

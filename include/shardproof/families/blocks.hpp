@@ -1,0 +1,93 @@
+#pragma once
+/// @file
+/// Blocks that the families share: the gated mlp, the layer with norms in front, the stack between table and norm, and the head.
+///
+///     template <class At> struct llama_attention { ... };                                    // what the family is about
+///     template <class At> using llama = causal<pre_norm<llama_attention, gated_mlp>::layer>::lm<At>;
+///     llama<sp::at<plan>> m;  configure(m, configuration);  set_extents(m, table);           // m.forward(ids, cache)
+///
+/// Members bear the names of transformers' checkpoints.
+#include <shardproof/families/configuration.hpp>
+#include <shardproof/layer/alternatives.hpp>
+#include <shardproof/layer/embedding.hpp>
+#include <shardproof/layer/linear.hpp>
+#include <shardproof/layer/norm.hpp>
+#include <shardproof/layer/stack.hpp>
+#include <shardproof/tensor/ops/attention.hpp>
+#include <shardproof/tensor/ops/rope.hpp>
+#include <shardproof/types.hpp>
+namespace shardproof::families {
+
+/// down(act(gate(x)) * up(x)): Shazeer, arXiv 2002.05202. x (batch, seq, hidden), between (batch, seq, ffn/tp).
+template <class... Bias> struct gated {
+  template <class At> struct mlp {
+    SP_LAYER(gate_proj, sp::linear<hidden, ffn, Bias...>);
+    SP_LAYER(up_proj, sp::linear<hidden, ffn, Bias...>);
+    SP_LAYER(down_proj, sp::linear<ffn, hidden, Bias...>);
+    sp::activation_kind act = sp::activation_kind::silu;
+    constexpr void configure(const configuration& c) {
+      act = c.hidden_act;
+      if constexpr (sizeof...(Bias) > 0) gate_proj.bias.present = up_proj.bias.present = down_proj.bias.present = c.mlp_bias;
+    }
+    constexpr auto forward(const auto& x) const {
+      auto gate = sp::activate(act, gate_proj(x));
+      auto up = up_proj(x);
+      return down_proj(gate * up);
+    }
+  };
+};
+template <class At> using gated_mlp = gated<>::mlp<At>;
+
+/// A norm in front of the attention and one in front of the mlp; the stream runs past both.
+template <template <class> class Attention, template <class> class Mlp> struct pre_norm {
+  template <class At> struct layer {
+    SP_LAYER(input_layernorm, sp::rms_norm<hidden>);
+    SP_LAYER(self_attn, sp::block<Attention>);
+    SP_LAYER(post_attention_layernorm, sp::rms_norm<hidden>);
+    SP_LAYER(mlp, sp::block<Mlp>);
+    constexpr void configure(const configuration& c) { input_layernorm.eps = post_attention_layernorm.eps = c.rms_norm_eps; }
+    constexpr auto forward(const auto& x, auto&& cache) const {
+      auto attended = self_attn(input_layernorm(x), cache);
+      auto h = x + attended;
+      return h + mlp(post_attention_layernorm(h));
+    }
+  };
+};
+
+/// Table, layers, norm: token ids (batch, seq) -> (batch, seq, hidden).
+template <template <class> class Layer> struct decoder {
+  template <class At> struct body {
+    SP_LAYER(embed_tokens, sp::embedding<vocab, hidden>);
+    SP_LAYER(layers, sp::stack<Layer>);
+    SP_LAYER(norm, sp::rms_norm<hidden>);
+    constexpr void configure(const configuration& c) {
+      embed_tokens.padding = c.pad_token_id;
+      layers.resize(c.num_hidden_layers);
+      norm.eps = c.rms_norm_eps;
+    }
+    constexpr auto forward(const auto& ids, auto&& cache) const { return norm(layers(embed_tokens(ids), cache)); }
+  };
+};
+
+/// Logits (batch, seq, vocab) by the embedding's own table.
+template <class At> struct tied_head {
+  SP_LAYER(lm_head, sp::tied_linear<hidden, vocab>);
+  constexpr auto forward(const auto& x, const auto& table) const { return lm_head(x, table); }
+};
+/// Logits by a matrix of its own.
+template <class At> struct own_head {
+  SP_LAYER(lm_head, sp::linear<hidden, vocab>);
+  constexpr auto forward(const auto& x, const auto&) const { return lm_head(x); }
+};
+
+/// A causal language model of such layers.
+template <template <class> class Layer> struct causal {
+  template <class At> struct lm {
+    SP_LAYER(model, sp::block<decoder<Layer>::template body>);
+    SP_LAYER(head, sp::one_of<sp::spliced<tied_head>, sp::spliced<own_head>>);
+    constexpr void configure(const configuration& c) { head.choose(!c.tie_word_embeddings); }
+    constexpr auto forward(const auto& ids, auto&& cache) const { return head(model(ids, cache), model.embed_tokens.weight); }
+  };
+};
+
+}  // namespace shardproof::families

@@ -1,0 +1,199 @@
+#pragma once
+/// @file
+/// A model's configuration as a value, and what every decoder reads of it from config.json.
+///
+///     sp::families::fields in("config.json", text);
+///     sp::families::configuration c = sp::families::read_decoder(in, {.model_type = "llama"});     // then the family's own options
+///     sp::families::read_windows(in, c);
+///     sp::extent_table extents = sp::families::extents_of(c);
+///
+/// Names are those of config.json. Each family says in its `read` which options it has; sp::read_configuration finds the family.
+#include <shardproof/families/dims.hpp>
+#include <shardproof/families/harmless_keys.hpp>
+#include <shardproof/families/rope.hpp>
+#include <shardproof/model/causal_lm.hpp>
+#include <shardproof/tensor/ops/activation.hpp>
+namespace shardproof::families {
+
+enum class attention_type : unsigned char { full, sliding };
+
+struct configuration {
+  std::string_view model_type;                                     ///< the family's own text
+  long vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_hidden_layers = 0;
+  long num_attention_heads = 0, num_key_value_heads = 0, head_dim = 0;
+  long max_position_embeddings = 2048;                             ///< only some rotary variants read it
+  long pad_token_id = -1;                                          ///< row of the embedding that gets no gradient; -1: none
+  long sliding_window = 0;                                         ///< keys that a sliding layer sees, its own included; 0: no layer slides
+  std::vector<attention_type> layer_types;                         ///< one per layer
+  rotaries rope;
+  double rms_norm_eps = 1e-6;
+  double initializer_range = 0.02;                                 ///< deviation of fresh weights
+  activation_kind hidden_act = activation_kind::silu;
+  dtype stored = dtype::f32;                                       ///< `dtype`, or `torch_dtype` of older files
+  bool attention_bias = false, mlp_bias = false, tie_word_embeddings = false;
+
+  constexpr bool slides(long layer) const { return layer < long(layer_types.size()) && layer_types[std::size_t(layer)] == attention_type::sliding; }
+  /// What layer i sees and how its positions turn.
+  constexpr mask mask_of(long layer) const { return {.window = slides(layer) ? sliding_window : 0}; }
+  constexpr const rotary& rotary_of(long layer) const { return slides(layer) ? rope.sliding : rope.full; }
+};
+
+/// The extents of a family's dynamic dimensions.
+constexpr extent_table extents_of(const configuration& c) {
+  extent_table t;
+  t.set<vocab>(c.vocab_size);
+  t.set<hidden>(c.hidden_size);
+  t.set<ffn>(c.intermediate_size);
+  t.set<q_heads>(c.num_attention_heads);
+  t.set<kv_heads>(c.num_key_value_heads);
+  t.set<head_dim>(c.head_dim);
+  return t;
+}
+
+/// What a family's configuration class in transformers says where the file is silent.
+struct decoder_defaults {
+  std::string_view model_type;
+  long max_positions = 2048;
+  long kv_heads = 0;                                               ///< 0: as many as query heads
+  long head_dim = 0;                                               ///< 0: hidden_size / num_attention_heads
+  bool partial_rotary = false;
+};
+
+namespace detail {
+
+/// The functions of transformers' ACT2FN that exist here; the approximations of gelu by tanh differ in rounding only.
+inline activation_kind activation_named(fields& in, const char* key, std::string_view name) {
+  constexpr struct { std::string_view name; activation_kind is; } known[] = {
+      {"silu", activation_kind::silu}, {"swish", activation_kind::silu}, {"gelu", activation_kind::gelu}, {"gelu_python", activation_kind::gelu},
+      {"gelu_new", activation_kind::gelu_tanh}, {"gelu_fast", activation_kind::gelu_tanh}, {"gelu_accurate", activation_kind::gelu_tanh},
+      {"gelu_pytorch_tanh", activation_kind::gelu_tanh}, {"gelu_python_tanh", activation_kind::gelu_tanh}, {"relu", activation_kind::relu},
+      {"relu2", activation_kind::squared_relu}, {"sigmoid", activation_kind::sigmoid}, {"tanh", activation_kind::tanh}};
+  for (const auto& k : known) if (k.name == name) return k.is;
+  std::string all;
+  for (const auto& k : known) (all += all.empty() ? "" : ", ") += k.name;
+  in.unsupported(key, "no such activation exists here", "use one of " + all);
+}
+inline dtype dtype_named(fields& in, const char* key, std::string_view name) {
+  if (name == "float32") return dtype::f32;
+  if (name == "float64") return dtype::f64;
+  if (name == "bfloat16") return dtype::bf16;
+  if (name == "float16") return dtype::f16;
+  in.unsupported(key, "the library does not compute with that type", "use float32, bfloat16, float16 or float64, and convert the checkpoint");
+}
+/// "full_attention" and "sliding_attention", one per layer, if the file lists them.
+inline std::optional<std::vector<attention_type>> read_layer_types(fields& in, const configuration& c) {
+  const auto names = in.maybe_texts("layer_types");
+  if (!names) return {};
+  if (long(names->size()) != c.num_hidden_layers)
+    in.refuse("layer_types", "it names " + std::to_string(names->size()) + " layers, and num_hidden_layers is " + std::to_string(c.num_hidden_layers), "correct one of the two");
+  std::vector<attention_type> out;
+  for (const auto& n : *names) {
+    if (n == "full_attention" || n == "attention") out.push_back(attention_type::full);
+    else if (n == "sliding_attention") out.push_back(attention_type::sliding);
+    else in.unsupported("layer_types", "the kind \"" + n + "\" is not known in this family", "use full_attention or sliding_attention");
+  }
+  return out;
+}
+/// A pad token silences its row of the embedding; torch counts negative rows from the end.
+inline long read_padding(fields& in, long rows) {
+  const auto pad = in.maybe_integer("pad_token_id", -largest_extent);
+  if (!pad) return -1;
+  if (*pad >= rows || *pad < -rows) in.refuse("pad_token_id", "the vocabulary has " + std::to_string(rows) + " rows", "set it to null, or to a row of the embedding");
+  return *pad < 0 ? *pad + rows : *pad;
+}
+/// Options of other architectures, or of tools, that would change the computation.
+inline void refuse_foreign_options(fields& in) {
+  in.only("attention_dropout", 0L, "dropout is not applied here; in transformers it acts in training only");
+  in.only("pretraining_tp", 1L, "projections in slices are not computed here; their sums differ in rounding only");
+  in.only("is_encoder_decoder", false, "this family has no encoder");
+  in.only("add_cross_attention", false, "this family has no encoder to attend to");
+  in.only("tie_encoder_decoder", false, "this family has no encoder");
+  in.only("use_mrope", false, "positions have one axis here");
+  in.only("rope_interleaved", false, "this family turns pairs (j, j + half)");
+  in.none("quantization_config", "quantised weights are not read");
+  in.none("compression_config", "quantised weights are not read");
+  in.none("per_layer_config", "all layers of this family have one shape");
+  in.none("pruned_heads", "all layers of this family have one shape");
+  if (const auto names = in.maybe_texts("architectures")) {
+    bool causal = names->empty();
+    for (const auto& n : *names) causal = causal || n.ends_with("ForCausalLM");
+    if (!causal) in.unsupported("architectures", "none of them is a causal language model (" + names->front() + ")", "use a checkpoint whose class ends in ForCausalLM");
+  }
+}
+
+}  // namespace detail
+
+/// The options that all decoders share. `allowed`: keys inside the rope object that may be ignored.
+/// @error SP604 a value is missing, of another type, out of range or contradicts another; SP606 it is not supported.
+inline configuration read_decoder(fields& in, const decoder_defaults& d, std::span<const std::string> allowed = {}) {
+  constexpr long most = 1L << 24;
+  configuration c;
+  c.model_type = d.model_type;
+  if (in.text("model_type") != d.model_type) in.refuse("model_type", "a model of type " + std::string(d.model_type) + " is built of it", "use the family that the file names");
+  c.vocab_size = in.integer("vocab_size", 1, most);
+  c.hidden_size = in.integer("hidden_size", 1, most);
+  c.intermediate_size = in.integer("intermediate_size", 1, most);
+  c.num_hidden_layers = in.integer("num_hidden_layers", 1, 10000);
+  c.num_attention_heads = in.integer("num_attention_heads", 1, 1L << 16);
+
+  const bool silent = !in.given("num_key_value_heads");
+  c.num_key_value_heads = in.maybe_integer("num_key_value_heads", 1, 1L << 16).value_or(silent && d.kv_heads ? d.kv_heads : c.num_attention_heads);
+  if (c.num_attention_heads % c.num_key_value_heads)
+    in.refuse("num_attention_heads", "it must be a multiple of num_key_value_heads, which is " + std::to_string(c.num_key_value_heads), "correct one of the two");
+  const auto own = in.maybe_integer("head_dim", 1, 1L << 16);
+  if (!own && !d.head_dim && c.hidden_size % c.num_attention_heads)
+    in.refuse("hidden_size", "it must be a multiple of num_attention_heads, which is " + std::to_string(c.num_attention_heads), "correct one of the two, or add head_dim");
+  c.head_dim = own ? *own : d.head_dim ? d.head_dim : c.hidden_size / c.num_attention_heads;
+  if (c.head_dim % 2) in.refuse(own ? "head_dim" : "hidden_size", "heads must have an even number of features, and have " + std::to_string(c.head_dim), "correct the value");
+
+  c.hidden_act = detail::activation_named(in, "hidden_act", in.maybe_text("hidden_act").value_or("silu"));
+  c.rms_norm_eps = in.maybe_number("rms_norm_eps").value_or(1e-6);
+  if (c.rms_norm_eps < 0) in.refuse("rms_norm_eps", "it must not be negative", "correct the value");
+  c.initializer_range = in.maybe_number("initializer_range").value_or(0.02);
+  if (c.initializer_range < 0) in.refuse("initializer_range", "it must not be negative", "correct the value");
+  c.max_position_embeddings = in.maybe_integer("max_position_embeddings", 1).value_or(d.max_positions);
+  c.tie_word_embeddings = in.maybe_boolean("tie_word_embeddings").value_or(false);
+  c.pad_token_id = detail::read_padding(in, c.vocab_size);
+  const auto older = in.maybe_text("torch_dtype"), newer = in.maybe_text("dtype");
+  if (newer) c.stored = detail::dtype_named(in, "dtype", *newer);
+  else if (older) c.stored = detail::dtype_named(in, "torch_dtype", *older);
+  c.rope = read_rope(in, {.head_dim = c.head_dim, .max_positions = c.max_position_embeddings, .may_be_partial = d.partial_rotary}, allowed);
+  c.layer_types.assign(std::size_t(c.num_hidden_layers), attention_type::full);
+  detail::refuse_foreign_options(in);
+  return c;
+}
+
+/// Of a family without sliding layers: the keys pass where they change nothing.
+inline void read_no_windows(fields& in, const configuration& c) {
+  const bool switched = in.given("use_sliding_window");
+  in.only("use_sliding_window", false, "no layer of this family slides");
+  if (in.has("sliding_window") && !switched) in.none("sliding_window", "no layer of this family slides");
+  (void)in.has("max_window_layers");
+  for (const auto t : detail::read_layer_types(in, c).value_or(std::vector<attention_type>{}))
+    if (t == attention_type::sliding) in.unsupported("layer_types", "no layer of this family slides", "use full_attention");
+}
+
+/// qwen: where use_sliding_window is set, the layers from max_window_layers on slide, or those that layer_types names.
+inline void read_windows(fields& in, configuration& c) {
+  const bool use = in.maybe_boolean("use_sliding_window").value_or(false);
+  const auto width = in.maybe_integer("sliding_window", use ? 1 : -largest_extent);
+  const long from = in.maybe_integer("max_window_layers", 0).value_or(28);
+  if (use) c.sliding_window = in.given("sliding_window") ? width.value_or(0) : 4096;
+  if (auto types = detail::read_layer_types(in, c)) c.layer_types = std::move(*types);
+  else for (long i = from; i < c.num_hidden_layers; ++i) if (c.sliding_window) c.layer_types[std::size_t(i)] = attention_type::sliding;
+  for (const auto t : c.layer_types)
+    if (t == attention_type::sliding && !c.sliding_window)
+      in.refuse("sliding_window", "layer_types names sliding layers, and no window is in use", "set use_sliding_window to true and give the window, or name no sliding layer");
+}
+
+/// mistral: every layer slides where there is a window.
+inline void read_one_window(fields& in, configuration& c, long window_if_silent) {
+  const auto width = in.maybe_integer("sliding_window", 1);
+  c.sliding_window = in.given("sliding_window") ? width.value_or(0) : window_if_silent;
+  const attention_type all = c.sliding_window ? attention_type::sliding : attention_type::full;
+  for (const auto t : detail::read_layer_types(in, c).value_or(std::vector<attention_type>{}))
+    if (t != all) in.unsupported("layer_types", "all layers of this family are of one kind, by sliding_window", "remove it, or use the family whose layers alternate");
+  c.layer_types.assign(std::size_t(c.num_hidden_layers), all);
+}
+
+}  // namespace shardproof::families

@@ -1,0 +1,58 @@
+#pragma once
+/// @file
+/// Qwen2 and Qwen2.5 (arXiv 2407.10671, 2412.15115): `model_type` "qwen2". Llama with biases on q, k and v, and sliding layers.
+///
+///     sp::families::qwen2<sp::at<sp::families::qwen2_plan>> model;
+///     const auto c = sp::families::qwen2_family::read(fields);
+///     sp::configure(model, c);  sp::set_extents(model, sp::families::kept(extents_of(c)));
+///
+/// Options: use_sliding_window with sliding_window, max_window_layers or layer_types; head_dim, grouped KV heads, tied head, every
+/// rotary variant.
+#include <shardproof/families/blocks.hpp>
+#include <shardproof/families/transformers_plans.hpp>
+#include <shardproof/model/covers.hpp>
+namespace shardproof::families {
+
+template <class At> struct qwen2_attention {
+  SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, sp::with_bias>);
+  SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::with_bias>);
+  SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::with_bias>);
+  SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden>);
+  sp::rotary rotary;
+  sp::mask mask;
+  constexpr void configure(const configuration& c, int layer) {
+    rotary = c.rotary_of(layer);
+    mask = c.mask_of(layer);
+  }
+  constexpr auto forward(const auto& x, auto&& cache) const {
+    auto q = sp::rope(q_proj(x), cache.positions(), rotary);
+    auto k = sp::rope(k_proj(x), cache.positions(), rotary);
+    auto v = v_proj(x);
+    return o_proj(sp::attention(q, cache.extend(k, v), mask));
+  }
+};
+
+template <class At> using qwen2 = causal<pre_norm<qwen2_attention, gated_mlp>::layer>::lm<At>;
+
+inline constexpr sp::plan qwen2_plan{
+    sp::embedding_rowwise{"model.embed_tokens"},
+    sp::colwise{"model.layers.*.self_attn.q_proj", "model.layers.*.self_attn.k_proj", "model.layers.*.self_attn.v_proj",
+                "model.layers.*.mlp.gate_proj", "model.layers.*.mlp.up_proj", "lm_head"},
+    sp::rowwise{"model.layers.*.self_attn.o_proj", "model.layers.*.mlp.down_proj"}};
+static_assert(sp::covers<qwen2, qwen2_plan>());
+
+struct qwen2_family {
+  static constexpr std::string_view model_type = "qwen2";
+  template <class At> using model = qwen2<At>;
+  static constexpr const auto& plan = qwen2_plan;
+  static constexpr published_plan published{transformers_plans::dense, transformers_plans::gathered_head, "model.", "model.embed_tokens"};
+  static configuration read(fields& in, std::span<const std::string> allowed = {}) {
+    configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 32768, .kv_heads = 32}, allowed);
+    in.only("attention_bias", true, "this family always has biases on q, k and v");
+    in.only("mlp_bias", false, "the mlp of this family has no biases");
+    read_windows(in, c);
+    return c;
+  }
+};
+
+}  // namespace shardproof::families
