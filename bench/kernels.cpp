@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 #endif
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"      // g++ 12 on the AVX-512 intrinsics that Eigen uses
 #include <Eigen/Core>
 #include <shardproof/backend/cpu.hpp>
 namespace {

@@ -63,12 +63,12 @@ rules lint_text(const std::string& path, std::vector<finding>& found) {
 
 /// Binds the plan to the model again and again, without the rule that was refused last, so that one run lists all.
 void lint_model(const common_options& common, const std::string& folder, rules plan, std::vector<finding>& found) {
-  const auto config = sp::families::read_configuration(sp::io::read_text(folder + "/config.json"), common.allowed_keys);
+  const auto config = sp::read_configuration(sp::io::read_text(folder + "/config.json"), common.allowed_keys, folder + "/config.json");
   sp::self.where.ranks[0] = common.tp;                     // imagined: a dry run communicates nothing
   while (true) {
     const std::string text = as_text(plan);
     try {
-      const auto lm = sp::make_causal_lm(config, sp::plan_choice::run_time, text);
+      const auto lm = sp::make_causal_lm(config, sp::plan_choice::run_time, text, common.tp);
       for (const auto& n : lm->notes()) found.push_back({"note: " + n, true});
       break;
     } catch (const sp::error& e) {

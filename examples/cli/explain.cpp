@@ -46,7 +46,7 @@ answer explain(const common_options& common, const explain_options& o) {
   sp::self.where = sp::spot{{}, {w, 1, 1}};                // rank 0 of an imagined mesh; nothing is communicated
   const auto lm = s.model();
   const auto all = lm->parameters();
-  const sp::dtype type = s.type.value_or(s.config.type);
+  const sp::dtype type = s.type.value_or(s.config.stored);
   watcher heard;
   sp::ledger step, decode;
   {
@@ -81,12 +81,11 @@ answer explain(const common_options& common, const explain_options& o) {
   }
   const double gradient = trained * double(sp::bytes_of(sp::compute_type(type)));
   const double moments = 2 * gradient + (type == sp::compute_type(type) ? 0 : gradient);
-  std::vector<std::string> notes = s.notes;
-  for (const auto& n : lm->notes()) notes.push_back(n);
+  const std::vector<std::string> notes = lm->notes();
   if (common.json) {
     using tree = sp::io::json_tree;
     auto doc = tree::object();
-    doc.set("model_type", s.config.model_type);
+    doc.set("model_type", std::string(s.config.model_type));
     doc.set("tp", w);
     auto plan = tree::object();
     for (const auto& [pattern, style] : lm->plan()) plan.set(pattern, style);
@@ -148,8 +147,7 @@ answer explain(const common_options& common, const explain_options& o) {
     doc.set("notes", std::move(list));
     std::printf("%s\n", doc.pretty().c_str());
   } else {
-    for (const auto& n : notes) std::printf("note: %s\n", n.c_str());
-    std::printf("%s, %zu parameters, tp = %d\n\n%-52s %-16s %-30s %-20s %-16s %s\n", s.config.model_type.c_str(), all.size(), w, "parameter", "shape", "style", "placement", "rank 0", "KiB of rank 0");
+    std::printf("%s, %zu parameters, tp = %d\n\n%-52s %-16s %-30s %-20s %-16s %s\n", std::string(s.config.model_type).c_str(), all.size(), w, "parameter", "shape", "style", "placement", "rank 0", "KiB of rank 0");
     for (const auto& v : all)
       std::printf("%-52s %-16s %-30s %-20s %-16s %.1f\n", v.name.c_str(), text_of(sp::io::stored_shape(v)).c_str(), v.style, text_of(v.place.on[0]).c_str(), text_of(local_stored_shape(v, sp::self.where)).c_str(), double(v.local_bytes(sp::self.where, type)) / 1024);
     std::printf("\ncollectives of a training step, batch %ld, sequence %ld\n", o.batch, o.sequence);

@@ -79,7 +79,7 @@ answer generate(const common_options& common, const generate_options& o) {
       last_flops = total.forward.flops;
       mine.push_back(best);
       next = {best};
-      if (!o.ignore_eos && std::find(s.config.eos_token_ids.begin(), s.config.eos_token_ids.end(), best) != s.config.eos_token_ids.end()) break;
+      if (!o.ignore_eos && std::find(s.end_tokens.begin(), s.end_tokens.end(), best) != s.end_tokens.end()) break;
     }
     sp::self.book = nullptr;
     rank_stats& r = stats[std::size_t(sp::rank_on())];

@@ -3,6 +3,7 @@
 #include "session.hpp"
 #include <chrono>
 #include <cstdio>
+#include <unistd.h>
 #include <shardproof/backend/cpu/memory.hpp>
 
 namespace cli {
@@ -27,20 +28,34 @@ session::session(const common_options& o, std::string where) : options(o), folde
   if (o.type != "auto") type = type_named(o.type);
   const std::string path = folder + "/config.json";
   config_text = sp::io::read_text(path);
-  config = sp::families::read_configuration(config_text, o.allowed_keys);
+  config = sp::read_configuration(config_text, o.allowed_keys, path);
   if (o.plan == "auto") choice = sp::plan_choice::automatic;
   else if (o.plan == "none") choice = sp::plan_choice::none;
+  else if (o.plan == "hf") choice = sp::plan_choice::published;
   else {
     choice = sp::plan_choice::run_time;
-    if (o.plan == "hf") {
-      auto imported = sp::families::import_plan(config);
-      plan_text = imported.text;
-      notes = imported.notes;
-    } else plan_text = sp::io::read_text(o.plan);
+    plan_text = sp::io::read_text(o.plan);
+    // A document of `explain --json` holds the plan itself.
+    if (const auto tree = sp::io::json_tree::parse(plan_text); !tree.wrong)
+      if (const auto* inner = tree.value.find("plan"); inner && inner->is_object()) plan_text = inner->pretty();
   }
+  add_end_tokens(path);
+  if (const std::string generation = folder + "/generation_config.json"; ::access(generation.c_str(), R_OK) == 0) add_end_tokens(generation);
+  // The plan is bound once before any rank starts: a refusal is one line, and notes are printed once.
+  sp::self.where.ranks[0] = o.tp;
+  struct restore { ~restore() { sp::self.where.ranks[0] = 1; } } back;
+  for (const auto& n : model()->notes()) std::fprintf(stderr, "note: %s\n", n.c_str());
 }
 
-std::unique_ptr<sp::causal_lm> session::model() const { return sp::make_causal_lm(config, choice, plan_text); }
+void session::add_end_tokens(const std::string& path) {
+  const auto tree = sp::io::read_json(path);
+  const auto* eos = tree.find("eos_token_id");
+  if (!eos) return;
+  if (const auto one = eos->as_int()) end_tokens.push_back(*one);
+  if (eos->is_array()) for (std::size_t i = 0; i < eos->size(); ++i) if (const auto n = (*eos)[i].as_int()) end_tokens.push_back(*n);
+}
+
+std::unique_ptr<sp::causal_lm> session::model() const { return sp::make_causal_lm(config, choice, plan_text, options.tp); }
 
 std::unique_ptr<sp::causal_lm> session::loaded(const sp::io::checkpoint_files& files) const {
   auto lm = model();
@@ -49,7 +64,6 @@ std::unique_ptr<sp::causal_lm> session::loaded(const sp::io::checkpoint_files& f
 }
 
 void session::run(const std::function<void()>& body) const {
-  for (const auto& n : notes) std::fprintf(stderr, "note: %s\n", n.c_str());
   sp::run(sp::run_options{.mesh = {.tp = options.tp}, .timeout_seconds = options.timeout}, [&] { body(); });
 }
 

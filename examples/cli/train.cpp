@@ -86,7 +86,7 @@ answer train(const common_options& common, const train_options& o) {
     if (!n || !n->as_int()) throw sp::error(sp::code::wrong_configuration, "trainer_state.json has no step.", "train again without --resume.");
     first_step = long(*n->as_int());
   }
-  const sp::dtype stored = s.type.value_or(s.config.type);
+  const sp::dtype stored = s.type.value_or(s.config.stored);
   // Training keeps f32 masters: 16-bit checkpoints are trained as f32 and stored in their own type.
   const sp::dtype trained = sp::compute_type(stored);
   std::vector<rank_stats> stats(std::size_t(common.tp));
@@ -96,7 +96,7 @@ answer train(const common_options& common, const train_options& o) {
     auto lm = s.model();
     const auto all = lm->parameters();
     if (files) sp::io::load_weights(all, *files, {.type = trained});
-    else sp::initialise(all, *o.init, 0.02, trained);
+    else sp::initialise(all, *o.init, s.config.initializer_range, trained);
     sp::adamw optimizer{.lr = o.rate, .weight_decay = o.decay, .clip = o.clip};
     make_states(all, optimizer);
     optimizer.steps = first_step;

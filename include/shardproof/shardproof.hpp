@@ -7,6 +7,7 @@
 ///     #include <shardproof/backend/cpu.hpp>                // in exactly one .cpp of the program
 ///
 /// A flat list: a nested one would cost the reader of every error a line of "included from".
+#include <shardproof/core/verdict.hpp>                   // first, for the same reason
 #include <shardproof/types.hpp>
 #include <shardproof/layer/cache.hpp>
 #include <shardproof/layer/embedding.hpp>

@@ -19,12 +19,14 @@ using T = shard<rows_b>;
 using F = packed<a_and_b>;
 
 // ---- L1 -------------------------------------------------------------------------------------------------------------------
-template <class... X> constexpr bool involutive = (std::is_same_v<dual_of<dual_of<X>>, X> && ...) && ((dual(dual(X::value)) == X::value) && ...);
+template <class... X> constexpr bool involutive = (std::is_same_v<dual_of<dual_of<X>>, X> && ...) &&
+                                                  ((dual(dual(X::value)) == X::value) && ...);
 static_assert(involutive<I, R, V, P, S, T, F>);
 template <class... X> constexpr bool type_and_value_agree = ((dual_of<X>::value == dual(X::value)) && ...);
 static_assert(type_and_value_agree<I, R, V, P, S, T, F>);
 static_assert(std::is_same_v<dual_of<R>, P> && std::is_same_v<dual_of<P>, R>);
-static_assert(std::is_same_v<dual_of<I>, I> && std::is_same_v<dual_of<V>, V> && std::is_same_v<dual_of<S>, S> && std::is_same_v<dual_of<F>, F>);
+static_assert(std::is_same_v<dual_of<I>, I> && std::is_same_v<dual_of<V>, V> && std::is_same_v<dual_of<S>, S> &&
+              std::is_same_v<dual_of<F>, F>);
 static_assert(!std::is_same_v<dual_of<R>, R>);
 
 // ---- the table ------------------------------------------------------------------------------------------------------------
@@ -98,9 +100,10 @@ static_assert(talks(pr::scatter_root_r_s, com::scatter, com::gather));
 
 // ---- the types ------------------------------------------------------------------------------------------------------------
 template <class Op, class Src, class Dst, class Adjoint, int Id> constexpr bool is =
-    std::is_same_v<typename Op::src, Src> && std::is_same_v<typename Op::dst, Dst> && std::is_same_v<typename Op::adjoint, Adjoint> &&
-    Op::id == Id && Op::keeps_value == pr::table[Id].keeps_value && std::is_same_v<typename Adjoint::adjoint, Op> &&
-    Adjoint::id == pr::table[Id].adjoint && pr::obeys_laws<Op> && pr::obeys_laws<Adjoint> && pr::lawful<Op>::ok && pr::lawful<Adjoint>::ok;
+    std::is_same_v<typename Op::src, Src> && std::is_same_v<typename Op::dst, Dst> && Op::id == Id &&
+    std::is_same_v<typename Op::adjoint, Adjoint> && std::is_same_v<typename Adjoint::adjoint, Op> &&
+    Adjoint::id == pr::table[Id].adjoint && (Op::keeps_value == pr::table[Id].keeps_value) && pr::obeys_laws<Op> &&
+    pr::obeys_laws<Adjoint> && pr::lawful<Op>::ok && pr::lawful<Adjoint>::ok;
 
 static_assert(is<pr::convert<I, R>, I, R, pr::all_reduce<P, I>, pr::convert_i_r>);
 static_assert(is<pr::all_reduce<P, I>, P, I, pr::convert<I, R>, pr::all_reduce_p_i>);
@@ -135,7 +138,8 @@ static_assert(!std::is_same_v<pr::mean<I, I>::adjoint, pr::broadcast<I, I>::adjo
 
 // ---- what is not in the table does not exist ------------------------------------------------------------------------------
 constexpr int combinations(pr::form how) {
-  constexpr kind kinds[] = {kind::invariant, kind::replicate, kind::varying, kind::partial, kind::shard, kind::packed, kind::product};
+  constexpr kind kinds[] = {kind::invariant, kind::replicate, kind::varying, kind::partial,
+                            kind::shard,     kind::packed,    kind::product};
   int n = 0;
   for (kind s : kinds) for (kind d : kinds) n += pr::find(how, {s, &info<rows_a>}, {d, &info<rows_b>}) >= 0;
   return n;
@@ -181,7 +185,9 @@ constexpr int most = 3;
 struct all_ranks { long v[most][most]{}; };
 struct world { int ranks, whole; };
 
-constexpr long held(kind k, world w, int r, bool matrix) { return k == kind::shard && !matrix ? chunk(w.whole, r, w.ranks).size() : w.whole; }
+constexpr long held(kind k, world w, int r, bool matrix) {
+  return k == kind::shard && !matrix ? chunk(w.whole, r, w.ranks).size() : w.whole;
+}
 constexpr all_ranks act(physical p, const all_ranks& x, world w) {
   all_ranks y;
   for (int r = 0; r < w.ranks; ++r) {
@@ -281,7 +287,9 @@ constexpr bool l5(physical forward, physical backward, kind src, kind dst) {
 }
 template <int Id> constexpr bool row_obeys_l5 = l5(pr::forward(Id), pr::backward(Id), pr::table[Id].src, pr::table[Id].dst);
 template <class> struct every_row;
-template <int... Id> struct every_row<std::integer_sequence<int, Id...>> { static constexpr bool obeys_l5 = (row_obeys_l5<Id> && ...); };
+template <int... Id> struct every_row<std::integer_sequence<int, Id...>> {
+  static constexpr bool obeys_l5 = (row_obeys_l5<Id> && ...);
+};
 static_assert(every_row<std::make_integer_sequence<int, pr::row_count>>::obeys_l5);
 
 // The global value: what all ranks together mean.
@@ -336,37 +344,45 @@ constexpr kind inv = kind::invariant, rep = kind::replicate, sum = kind::partial
 // 1. f forgotten
 static_assert(!l5(physical::identity, physical::identity, inv, rep) && l5(physical::identity, physical::all_reduce, inv, rep));
 // 2. g with an all-reduce backward
-static_assert(!l5(physical::all_reduce, physical::all_reduce, sum, inv) && l5(physical::all_reduce, physical::identity, sum, inv));
+static_assert(!l5(physical::all_reduce, physical::all_reduce, sum, inv) &&
+              l5(physical::all_reduce, physical::identity, sum, inv));
 // 3. g claimed as Replicate
-static_assert(!l5(physical::all_reduce, physical::identity, sum, rep) && l5(physical::all_reduce, physical::all_reduce, sum, rep));
+static_assert(!l5(physical::all_reduce, physical::identity, sum, rep) &&
+              l5(physical::all_reduce, physical::all_reduce, sum, rep));
 // 4. gathered for rank-dependent use, split backward
-static_assert(!l5(physical::all_gather, physical::split, cut, rep) && l5(physical::all_gather, physical::reduce_scatter, cut, rep));
+static_assert(!l5(physical::all_gather, physical::split, cut, rep) &&
+              l5(physical::all_gather, physical::reduce_scatter, cut, rep));
 // 5. gathered Invariant, reduce-scatter backward
-static_assert(!l5(physical::all_gather, physical::reduce_scatter, cut, inv) && l5(physical::all_gather, physical::split, cut, inv));
+static_assert(!l5(physical::all_gather, physical::reduce_scatter, cut, inv) &&
+              l5(physical::all_gather, physical::split, cut, inv));
 // 6. split of a Replicate, all-gather backward
 static_assert(!l5(physical::split, physical::all_gather, rep, cut) && l5(physical::split, physical::zero_pad, rep, cut));
 // 7. split of an Invariant, zero-pad backward
 static_assert(!l5(physical::split, physical::zero_pad, inv, cut) && l5(physical::split, physical::all_gather, inv, cut));
 // 8. reduce-scatter fed Invariant
-static_assert(!l5(physical::reduce_scatter, physical::all_gather, inv, cut) && l5(physical::reduce_scatter, physical::all_gather, sum, cut));
-static_assert(!same_value(physical::reduce_scatter, rep, cut, worlds[0]) && same_value(physical::reduce_scatter, sum, cut, worlds[0]));
+static_assert(!l5(physical::reduce_scatter, physical::all_gather, inv, cut) &&
+              l5(physical::reduce_scatter, physical::all_gather, sum, cut));
+static_assert(!same_value(physical::reduce_scatter, rep, cut, worlds[0]) &&
+              same_value(physical::reduce_scatter, sum, cut, worlds[0]));
 // 9. all-reduce fed Shard: the gradient is right, the value is not
 static_assert(!same_value(physical::all_reduce, cut, inv, worlds[0]) && same_value(physical::all_reduce, sum, inv, worlds[0]));
 // 10. f applied to Shard
 static_assert(!l5(physical::identity, physical::all_reduce, cut, rep));
 // 11. a partition of unity on an Invariant with its own transpose
-static_assert(!l5(physical::partition_of_unity, physical::partition_of_unity, inv, sum) && l5(physical::partition_of_unity, physical::identity, inv, sum));
+static_assert(!l5(physical::partition_of_unity, physical::partition_of_unity, inv, sum) &&
+              l5(physical::partition_of_unity, physical::identity, inv, sum));
 //     the control: on a Replicate that is right
 static_assert(l5(physical::partition_of_unity, physical::partition_of_unity, rep, sum));
 
 // ---- L4 -------------------------------------------------------------------------------------------------------------------
 template <class... Op> struct list {};
-using all_types = list<pr::convert<I, R>, pr::all_reduce<P, I>, pr::all_reduce<P, R>, pr::all_gather<S, I>, pr::convert<I, S>, pr::all_gather<S, R>,
-                       pr::reduce_scatter<P, S>, pr::convert<R, S>, pr::convert<S, P>, pr::convert<R, P>, pr::convert<I, P>, pr::convert<R, I>,
-                       pr::all_to_all<S, T>, pr::all_to_all<T, S>, pr::unsafe::reinterpret<V, P>, pr::unsafe::reinterpret<R, V>,
-                       pr::unsafe::reinterpret<R, P>, pr::broadcast<V, R>, pr::broadcast<V, R>::adjoint, pr::broadcast<I, I>,
-                       pr::broadcast<I, I>::adjoint, pr::mean<I, I>, pr::mean<I, I>::adjoint, pr::scatter_root<I, S>, pr::scatter_root<I, S>::adjoint,
-                       pr::scatter_root<R, S>, pr::scatter_root<R, S>::adjoint>;
+using all_types =
+    list<pr::convert<I, R>, pr::all_reduce<P, I>, pr::all_reduce<P, R>, pr::all_gather<S, I>, pr::convert<I, S>,
+         pr::all_gather<S, R>, pr::reduce_scatter<P, S>, pr::convert<R, S>, pr::convert<S, P>, pr::convert<R, P>,
+         pr::convert<I, P>, pr::convert<R, I>, pr::all_to_all<S, T>, pr::all_to_all<T, S>, pr::unsafe::reinterpret<V, P>,
+         pr::unsafe::reinterpret<R, V>, pr::unsafe::reinterpret<R, P>, pr::broadcast<V, R>, pr::broadcast<V, R>::adjoint,
+         pr::broadcast<I, I>, pr::broadcast<I, I>::adjoint, pr::mean<I, I>, pr::mean<I, I>::adjoint, pr::scatter_root<I, S>,
+         pr::scatter_root<I, S>::adjoint, pr::scatter_root<R, S>, pr::scatter_root<R, S>::adjoint>;
 template <class A, class B> constexpr int composed() {
   if constexpr (!pr::composable<A, B>) return 0;
   else {
@@ -385,7 +401,8 @@ template <class... A> constexpr int expected(list<A...>) {
   return n;
 }
 static_assert(pairs(all_types{}) == expected(all_types{}) && pairs(all_types{}) > 100);
-static_assert(pr::composable<pr::all_gather<S, R>, pr::convert<R, P>> && !pr::composable<pr::all_gather<S, I>, pr::reduce_scatter<P, S>>);
+static_assert(pr::composable<pr::all_gather<S, R>, pr::convert<R, P>> &&
+              !pr::composable<pr::all_gather<S, I>, pr::reduce_scatter<P, S>>);
 // Composites compose again, in any grouping of the same steps, and obey L5 step by step.
 using first_two = pr::then<pr::all_reduce<P, R>, pr::convert<R, S>>;
 using three = pr::then<first_two, pr::all_gather<S, I>>;

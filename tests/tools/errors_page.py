@@ -38,7 +38,7 @@ class Case:
 def catalogue():
     """The cases in the order of their numbers, read from the two headers that hold them."""
     says = (ROOT / "include/shardproof/core/sentences.hpp").read_text().replace("\\\n", " ")
-    numbers = dict(re.findall(r"^\s*(\w+) = (\d+),", (ROOT / "include/shardproof/core/code.hpp").read_text(), re.M))
+    numbers = dict(re.findall(r"^\s*(\w+) = (\d+),?$", (ROOT / "include/shardproof/core/code.hpp").read_text(), re.M))
     cases = []
     for name, literals in re.findall(r'^#define SHARDPROOF_SAYS_(\w+)((?:\s*"(?:[^"\\]|\\.)*")+)', says, re.M):
         sentence = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', literals)).replace('\\"', '"')

@@ -29,7 +29,7 @@ from must_fail import Expected, judge
 from mutants import enumerations, mutants_of
 
 PARTS = ("include", "tests", "examples")
-FLAGS = ["-std=c++20", "-O1", "-w", "-Iinclude"]
+FLAGS = ["-std=c++20", "-O1", "-w", "-Iinclude", "-Itests", '-DSHARDPROOF_TESTS="tests"']
 
 
 REACH = {}
@@ -49,8 +49,12 @@ class Suite:
         self.options, self.took = options, {}
         self.static, self.fail = sources("tests/static/**/*.cpp"), sources("tests/fail/**/*.cpp")
         programs = sources("tests/unit/**/*.cpp") + (sources("tests/equivalence/**/*.cpp") if options.equivalence else [])
-        has_cases = re.compile(r"\b(TEST_CASE|TEMPLATE_\w*TEST_CASE|SCENARIO)\b")
-        self.unit = [f for f in programs if has_cases.search((ROOT / f).read_text())]
+        def holds(file, pattern):
+            return re.search(pattern, (ROOT / file).read_text(), re.M)
+
+        # As tests/CMakeLists.txt divides them: what holds no test, or the kernels, is linked to every program.
+        kernels = [f for f in programs if holds(f, r"^\s*#\s*include\s*<shardproof/backend/cpu[./]")]
+        self.unit = [f for f in programs if f not in kernels and holds(f, r"\b(TEST_CASE|TEMPLATE_\w*TEST_CASE|SCENARIO)\b")]
         self.support = [f for f in sources("tests/unit/**/*.cpp") if f not in self.unit]
 
     def seeing(self, tests, header):

@@ -14,16 +14,26 @@ sp::launch read(const variables& v) {
 }
 /// The message of the refusal; empty if there is none.
 std::string refusal(const variables& v) {
-  try { (void)read(v); }
-  catch (const sp::error& e) { return e.which() == sp::code::no_launcher ? e.what() : "another code"; }
+  try {
+    (void)read(v);
+  } catch (const sp::error& e) { return e.which() == sp::code::no_launcher ? e.what() : "another code"; }
   return "";
 }
-variables without(variables v, const std::string& name) { v.erase(name); return v; }
-variables with(variables v, const std::string& name, const std::string& value) { v[name] = value; return v; }
+variables without(variables v, const std::string& name) {
+  v.erase(name);
+  return v;
+}
+variables with(variables v, const std::string& name, const std::string& value) {
+  v[name] = value;
+  return v;
+}
 
-const variables torchrun{{"RANK", "5"}, {"WORLD_SIZE", "8"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "4"},
-                         {"MASTER_ADDR", "node-0"}, {"MASTER_PORT", "29500"}};
-const variables openmpi{{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
+const variables torchrun{
+    {"RANK", "5"},           {"WORLD_SIZE", "8"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "4"}, {"MASTER_ADDR", "node-0"},
+    {"MASTER_PORT", "29500"}};
+const variables openmpi{{"OMPI_COMM_WORLD_RANK", "3"},
+                        {"OMPI_COMM_WORLD_SIZE", "4"},
+                        {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
                         {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}};
 const variables slurm{{"SLURM_PROCID", "7"}, {"SLURM_NTASKS", "16"}, {"SLURM_LOCALID", "3"}};
 const variables pmi{{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}};
@@ -73,8 +83,9 @@ TEST_CASE("each launcher is recognised by its variables", "[environment]") {
 TEST_CASE("every needed variable is named when it is missing", "[environment]") {
   const auto missing = [](const variables& v, const std::string& name) {
     INFO(name);
-    CHECK(refusal(without(v, name)) == "shardproof[SP503] the launch environment is incomplete: " + name +
-                                           " is not set. Fix: start the program by a launcher, or pass rank, world size and rendezvous explicitly.");
+    CHECK(refusal(without(v, name)) ==
+          "shardproof[SP503] the launch environment is incomplete: " + name +
+              " is not set. Fix: start the program by a launcher, or pass rank, world size and rendezvous explicitly.");
   };
   for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}) missing(torchrun, name);
   for (const char* name : {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"}) missing(openmpi, name);
@@ -117,7 +128,10 @@ TEST_CASE("malformed values are refused with their variable", "[environment]") {
 }
 
 TEST_CASE("the innermost of several launchers counts, if it is complete", "[environment]") {
-  const auto both = [](variables a, const variables& b) { a.insert(b.begin(), b.end()); return a; };
+  const auto both = [](variables a, const variables& b) {
+    a.insert(b.begin(), b.end());
+    return a;
+  };
   CHECK(read(both(torchrun, slurm)).by == sp::launcher::torchrun);
   CHECK(read(both(openmpi, slurm)).by == sp::launcher::openmpi);
   CHECK(read(both(pmi, slurm)).by == sp::launcher::pmi);

@@ -40,9 +40,12 @@ map map_of(int o, world w) {
   const int n = w.n, unit = n;                       // `unit` stands for 1
   map a{extent_kind::whole, extent_kind::whole, {}};
   if (o == all_gather || o == pad || o == gather_root || (o >= same_sizes && o < 2 * same_sizes)) a.in = extent_kind::shard;
-  if (o == split || o == reduce_scatter || o == scatter_root || (o >= same_sizes && o < 2 * same_sizes)) a.out = extent_kind::shard;
+  if (o == split || o == reduce_scatter || o == scatter_root || (o >= same_sizes && o < 2 * same_sizes))
+    a.out = extent_kind::shard;
   const int in = length(a.in, w), out = length(a.out, w);
-  const auto put = [&](int to_rank, int to, int from_rank, int from, long v) { a.column[std::size_t(from_rank * in + from)][std::size_t(to_rank * out + to)] = v; };
+  const auto put = [&](int to_rank, int to, int from_rank, int from, long v) {
+    a.column[std::size_t(from_rank * in + from)][std::size_t(to_rank * out + to)] = v;
+  };
   for (int r = 0; r < n; ++r)
     for (int q = 0; q < n; ++q)
       for (int i = 0; i < out; ++i) {
@@ -173,7 +176,8 @@ std::set<typed_pair> well_typed_in(world w) {
       for (int f = 0; f < ops; ++f) {
         if (!maps(a[std::size_t(f)], src, dst, w)) continue;
         for (int b = 0; b < ops; ++b)
-          if (maps(a[std::size_t(b)], dual(dst), dual(src), w) && transposed(a[std::size_t(f)], a[std::size_t(b)], src, dst, w)) out.insert({f, b, src, dst});
+          if (maps(a[std::size_t(b)], dual(dst), dual(src), w) && transposed(a[std::size_t(f)], a[std::size_t(b)], src, dst, w))
+            out.insert({f, b, src, dst});
       }
   return out;
 }
@@ -212,7 +216,8 @@ int op_of(pr::physical p, kind k) {
 }
 typed_pair pair_of(const pr::row& forward, const pr::row& backward) {
   // Both sides of an all-to-all are as long as a whole tensor, which is where V lives; S is V with a meaning attached.
-  if (forward.forward == pr::physical::all_to_all) return {all_to_all, op_of(backward.forward, kind::varying), kind::varying, kind::varying};
+  if (forward.forward == pr::physical::all_to_all)
+    return {all_to_all, op_of(backward.forward, kind::varying), kind::varying, kind::varying};
   return {op_of(forward.forward, forward.src), op_of(backward.forward, forward.dst), forward.src, forward.dst};
 }
 
@@ -238,7 +243,8 @@ TEST_CASE("every pair of well-typed primitives that meet in one placement compos
     for (const auto& [g, c, mid2, dst] : pairs) {
       if (mid2 != mid) continue;
       ++composites;
-      const map forward = after(a[std::size_t(g)], a[std::size_t(f)], w), backward = after(a[std::size_t(b)], a[std::size_t(c)], w);
+      const map forward = after(a[std::size_t(g)], a[std::size_t(f)], w),
+                backward = after(a[std::size_t(b)], a[std::size_t(c)], w);
       violations += !well_typed(forward, backward, src, dst, w);
     }
   CHECK(composites == 7678);
@@ -252,7 +258,8 @@ TEST_CASE("the adjoint of a forward is unique up to what a pending sum cannot te
       for (const auto& [g, c, src2, dst2] : well_typed_everywhere()) {
         if (f != g || src != src2 || dst != dst2 || b >= c) continue;
         const map one = map_of(b, w), other = map_of(c, w);
-        for (const vec& x : basis(dual(dst), w)) violations += !is_zero(dual(src), minus(apply(one, x, w), apply(other, x, w)), w);
+        for (const vec& x : basis(dual(dst), w))
+          violations += !is_zero(dual(src), minus(apply(one, x, w), apply(other, x, w)), w);
         ++compared;
       }
   CHECK(compared > 0);
@@ -292,7 +299,7 @@ TEST_CASE("no mutant found in the field is well typed") {
       CHECK_FALSE(is_typed(o, b, S, R));
       CHECK_FALSE(is_typed(o, b, S, S));
     }
-  CHECK_FALSE(is_typed(down, down, I, P));                                   // 11: a partition of unity on an Invariant, transposed
+  CHECK_FALSE(is_typed(down, down, I, P));  // 11: a partition of unity on an Invariant, transposed
   CHECK(is_typed(down, id, I, P));
   CHECK(is_typed(down, down, R, P));                                         // the control
 }

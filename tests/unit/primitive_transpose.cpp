@@ -1,4 +1,4 @@
-// runtime/exchange.hpp on real ranks: every row of the table is the transpose of its adjoint, and keeps the value it says it keeps,
+// runtime/exchange.hpp on real ranks: every row of the table is the transpose of its adjoint, and keeps its value if it says so,
 // for uneven, empty, packed and copied parts of the first, a middle and the last dimension.
 //
 // Values are small integers in f64, so that sums are exact in any order. Ranks write down what they see; the tests look at it
@@ -32,7 +32,8 @@ struct setting {
   cut c, other;
   std::string name;
 };
-std::vector<setting> settings(const sp::extent_table& table, const sp::dim_info* d, sp::placement p, long n, const std::string& name) {
+std::vector<setting> settings(const sp::extent_table& table, const sp::dim_info* d, sp::placement p, long n,
+                              const std::string& name) {
   std::vector<setting> out;
   for (int at = 0; at < 3; ++at) {
     shape s{at == 0 ? 3 : 2, 3, 2};
@@ -41,7 +42,8 @@ std::vector<setting> settings(const sp::extent_table& table, const sp::dim_info*
     setting one;
     one.whole = s;
     one.c = {.d = d, .table = &table, .p = p, .whole = n, .at = at, .axis = 0};
-    one.other = {.d = &sp::info<other_items>, .table = &table, .p = sp::shard<other_items>::value, .whole = s[b], .at = b, .axis = 0};
+    one.other = {
+        .d = &sp::info<other_items>, .table = &table, .p = sp::shard<other_items>::value, .whole = s[b], .at = b, .axis = 0};
     one.name = name + " of dimension " + std::to_string(at);
     out.push_back(one);
   }
@@ -57,7 +59,8 @@ struct dealt {
     parts_844.set<fused_part<0>>(8).set<fused_part<1>>(4).set<fused_part<2>>(4);
     parts_55.set<fused_part<0>>(5).set<fused_part<1>>(5);
     parts_33.set<fused_part<0>>(3).set<fused_part<1>>(3);
-    for (long n : {10, 8, 5, 3, 1, 0}) append(all, settings(parts_844, &sp::info<n_items>, sp::shard<n_items>::value, n, "shard of " + std::to_string(n)));
+    for (long n : {10, 8, 5, 3, 1, 0})
+      append(all, settings(parts_844, &sp::info<n_items>, sp::shard<n_items>::value, n, "shard of " + std::to_string(n)));
     append(all, settings(parts_844, &sp::info<three_parts>, sp::packed<three_parts>::value, 16, "packed 8+4+4"));
     append(all, settings(parts_55, &sp::info<two_parts>, sp::packed<two_parts>::value, 10, "packed 5+5"));
     append(all, settings(parts_33, &sp::info<two_parts>, sp::packed<two_parts>::value, 6, "packed 3+3"));
@@ -69,7 +72,9 @@ const cut* source(int id, const setting& s) { return pr::table[id].src == kind::
 const cut* destination(int id, const setting& s) {
   return pr::table[id].dst != kind::shard ? nullptr : pr::table[id].src == kind::shard ? &s.other : &s.c;
 }
-shape local(const shape& whole, const cut* c) { return c ? whole.with(c->at, sp::local_extent(*c, sp::rank_on(c->axis))) : whole; }
+shape local(const shape& whole, const cut* c) {
+  return c ? whole.with(c->at, sp::local_extent(*c, sp::rank_on(c->axis))) : whole;
+}
 
 std::uint64_t scramble(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15ull;
@@ -192,14 +197,16 @@ TEST_CASE("every row is the transpose of its adjoint on real ranks, and keeps th
         const by_rank& r = result[i * pr::row_count + std::size_t(id)];
         INFO(row.name << ", " << w << " ranks, " << d.all[i].name);
         bool good = true;
-        for (const seen& s : r) good = good && !s.same_node && s.y.size() == std::size_t(s.to.count()) && s.dx.size() == std::size_t(s.from.count());
+        for (const seen& s : r)
+          good = good && !s.same_node && s.y.size() == std::size_t(s.to.count()) && s.dx.size() == std::size_t(s.from.count());
         if (!good) FAIL("a wrong shape, or an operand that was changed or returned");
         const double left = pairing(row.dst, r, &seen::c, &seen::y), right = pairing(row.src, r, &seen::dx, &seen::x);
         if (std::fabs(left - right) > 1e-12 * (1 + std::fabs(left))) FAIL("<c, Op x> = " << left << ", <Op* c, x> = " << right);
         if (sp::placement(row.dst).whole() && !equal_on_all(r, &seen::y)) FAIL("the result differs between ranks");
         if (dual(row.src).whole() && !equal_on_all(r, &seen::dx)) FAIL("the gradient differs between ranks");
         for (const seen& s : r) if (s.dx != s.adjoint) FAIL("the gradient is not what the adjoint row yields");
-        if (row.keeps_value && !close(meaning(row.src, r, &seen::x, d.all[i].whole, source(id, d.all[i])), meaning(row.dst, r, &seen::y, d.all[i].whole, destination(id, d.all[i]))))
+        if (row.keeps_value && !close(meaning(row.src, r, &seen::x, d.all[i].whole, source(id, d.all[i])),
+                                      meaning(row.dst, r, &seen::y, d.all[i].whole, destination(id, d.all[i]))))
           FAIL("the value is not kept");
         ++checked;
       }
@@ -243,10 +250,14 @@ TEST_CASE("parts that lie in copies are gathered once, served to all holders, an
       const auto& row = pr::table[id];
       const by_rank& r = result[i * pr::row_count + std::size_t(id)];
       INFO(row.name << ", " << all[i].name);
-      for (const seen& s : r) if (s.same_node || s.y.size() != std::size_t(s.to.count()) || s.dx.size() != std::size_t(s.from.count())) FAIL("wrong shape");
+      for (const seen& s : r)
+        if (s.same_node || s.y.size() != std::size_t(s.to.count()) || s.dx.size() != std::size_t(s.from.count()))
+          FAIL("wrong shape");
       const double left = pairing(row.dst, r, &seen::c, &seen::y), right = pairing(row.src, r, &seen::dx, &seen::x);
       CHECK(std::fabs(left - right) <= 1e-12 * (1 + std::fabs(left)));
-      if (row.keeps_value) CHECK(close(meaning(row.src, r, &seen::x, all[i].whole, source(id, all[i])), meaning(row.dst, r, &seen::y, all[i].whole, destination(id, all[i]))));
+      if (row.keeps_value)
+        CHECK(close(meaning(row.src, r, &seen::x, all[i].whole, source(id, all[i])),
+                    meaning(row.dst, r, &seen::y, all[i].whole, destination(id, all[i]))));
       if (i < 3 && row.dst == kind::shard && row.src != kind::shard) {         // every holder is served
         CHECK(r[0].y == r[1].y);
         CHECK(r[2].y == r[3].y);
@@ -355,11 +366,17 @@ TEST_CASE("a view made without a tape is not kept where it could outlive a chang
 
 TEST_CASE("splits of one value along two dimensions, and as shard and packed, are different conversions") {
   const sp::dim_info *a = &sp::info<two_parts>, *b = &sp::info<n_items>;
-  const cut as_shard{.d = a, .p = {kind::shard, a}, .at = 0}, as_packed{.d = a, .p = {kind::packed, a}, .at = 0}, along_b{.d = b, .p = {kind::shard, b}, .at = 1};
-  const void* const targets[] = {sp::shared_target(pr::convert_i_s, 0, &as_shard), sp::shared_target(pr::convert_i_s, 0, &as_packed),
-                                 sp::shared_target(pr::convert_i_s, 0, &along_b), sp::shared_target(pr::convert_i_s, 1, &as_shard),
-                                 sp::shared_target(pr::convert_i_s, 2, &as_packed), sp::shared_target(pr::convert_i_r, 0),
-                                 sp::shared_target(pr::convert_i_r, 1), sp::shared_target(pr::all_gather_s_i, 0), sp::shared_target(pr::all_gather_s_r, 0)};
+  const cut as_shard{.d = a, .p = {kind::shard, a}, .at = 0}, as_packed{.d = a, .p = {kind::packed, a}, .at = 0},
+      along_b{.d = b, .p = {kind::shard, b}, .at = 1};
+  const void* const targets[] = {sp::shared_target(pr::convert_i_s, 0, &as_shard),
+                                 sp::shared_target(pr::convert_i_s, 0, &as_packed),
+                                 sp::shared_target(pr::convert_i_s, 0, &along_b),
+                                 sp::shared_target(pr::convert_i_s, 1, &as_shard),
+                                 sp::shared_target(pr::convert_i_s, 2, &as_packed),
+                                 sp::shared_target(pr::convert_i_r, 0),
+                                 sp::shared_target(pr::convert_i_r, 1),
+                                 sp::shared_target(pr::all_gather_s_i, 0),
+                                 sp::shared_target(pr::all_gather_s_r, 0)};
   int equal = 0;
   for (const void* p : targets) for (const void* q : targets) equal += p == q;
   CHECK(equal == int(std::size(targets)));

@@ -1,36 +1,11 @@
-// The engine `threads`: every collective against a serial reference, bit for bit, and every mistake against its message.
-//
-// Catch's assertions are not for several threads at once: ranks write down what they see, and the test looks at it afterwards.
-#include <catch2/catch.hpp>
+// The engine `threads`: every collective against a serial reference, bit for bit; groups, counters, and many runs.
 #include <bit>
 #include <cmath>
-#include <functional>
 #include <limits>
-#include <shardproof/engine/threads.hpp>
-namespace sp = shardproof;
-using sp::communicator, sp::dtype, sp::reduction;
-using seconds_clock = std::chrono::steady_clock;
+#include "threads_support.hpp"
+using namespace threads_test;
 
 namespace {
-
-double since(seconds_clock::time_point t) { return std::chrono::duration<double>(seconds_clock::now() - t).count(); }
-
-/// Collects complaints of ranks.
-class complaints {
- public:
-  void add(const std::string& s) {
-    const std::lock_guard guard(lock_);
-    ++count_;
-    if (count_ <= 5) text_ += s + "\n";
-  }
-  void check(bool good, const std::string& s) { if (!good) add(s); }
-  std::string text() const { return text_; }
-
- private:
-  std::mutex lock_;
-  std::string text_;
-  int count_ = 0;
-};
 
 /// Calls f(communicator, rank) on the `ranks` of a group; one rank is a group too (of a split), though a run of one has none.
 template <class F> void on_group(int ranks, F f) {
@@ -41,23 +16,7 @@ template <class F> void on_group(int ranks, F f) {
   });
 }
 
-/// Runs, and returns what it threw: the message of an sp::error, of a std::exception, or "".
-template <class F> std::string thrown(const sp::run_options& o, F f) {
-  try { sp::run(o, f); }
-  catch (const std::exception& e) { return e.what(); }
-  catch (int i) { return "int " + std::to_string(i); }
-  return "";
-}
-
-bool contains(const std::string& s, const std::string& part) { return s.find(part) != std::string::npos; }
-
 // ---- values: floats whose sum depends on the order, integers that overflow
-std::uint64_t scramble(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-  return x ^ x >> 31;
-}
 template <class T> T value(int rank, long i) {
   const std::uint64_t h = scramble(std::uint64_t(rank) << 40 ^ std::uint64_t(i));
   if constexpr (std::is_integral_v<T>) return T(h);
@@ -87,7 +46,9 @@ template <class T> std::vector<T> reduced(int ranks, long n, reduction how) {
       T x = value<T>(0, i);
       for (int r = 1; r < ranks; ++r) {
         const T y = value<T>(r, i);
-        x = how == reduction::sum ? T(std::uint64_t(x) + std::uint64_t(y)) : how == reduction::max ? std::max(x, y) : std::min(x, y);
+        x = how == reduction::sum   ? T(std::uint64_t(x) + std::uint64_t(y))
+            : how == reduction::max ? std::max(x, y)
+                                    : std::min(x, y);
       }
       all[std::size_t(i)] = x;
     } else {
@@ -130,7 +91,8 @@ template <class T> struct references {
 
 template <class T> void check_all(communicator& c, int rank, long n, dtype t, const references<T>& expect, complaints& no) {
   const int ranks = c.size();
-  const std::string where = std::string(sp::name_of(t)) + " x " + std::to_string(n) + " on rank " + std::to_string(rank) + " of " + std::to_string(ranks);
+  const std::string where = std::string(sp::name_of(t)) + " x " + std::to_string(n) + " on rank " + std::to_string(rank) +
+                            " of " + std::to_string(ranks);
   const auto wants = [&](const char* what, const std::vector<T>& got, const std::vector<T>& expected) {
     no.check(same_bits(got, expected), std::string(what) + " of " + where);
   };
@@ -188,7 +150,7 @@ TEST_CASE("every collective gives the serial reference's bits for every rank cou
   for (int ranks : {1, 2, 3, 4, 5, 8, 16})
     for (dtype t : {dtype::f32, dtype::f64, dtype::bf16, dtype::f16, dtype::i64, dtype::i32, dtype::i8, dtype::u8}) {
       complaints no;
-      for (long n : {0L, 1L, 7L, 4096L, 100003L})
+      for (long n : {0L, 1L, 7L, 4096L, sanitized && t != dtype::f32 ? 5003L : 100003L})
         sp::visit(t, [&](auto zero) {
           using T = decltype(zero);
           const references<T> expect(ranks, n);
@@ -236,13 +198,14 @@ TEST_CASE("null pointers with zero counts are legal, also on some ranks only", "
 
 TEST_CASE("gather and scatter work in place, at the rank's own part", "[threads]") {
   complaints no;
-  for (long part : {5L, 3000L})                    // copied by the engine, and lent
+  for (long part : {5L, 3000L})  // copied by the engine, and lent
     sp::run(4, [&](int r) {
       const std::vector<long> counts(4, part);
       std::vector<float> x = values<float>(0, 4 * part);
       const std::vector<float> whole = x;
       float* mine = x.data() + r * part;
-      for (long i = 0; i < 4 * part; ++i) if (i < r * part || i >= (r + 1) * part) x[std::size_t(i)] = -1;
+      for (long i = 0; i < 4 * part; ++i)
+        if (i < r * part || i >= (r + 1) * part) x[std::size_t(i)] = -1;
       sp::self.world->all_gather(mine, x.data(), counts, dtype::f32);
       no.check(same_bits(x, whole), "all_gather");
       const std::vector<float> again = values<float>(r, 4 * part);
@@ -273,7 +236,8 @@ TEST_CASE("replicas are bitwise equal, and 200 repetitions with other timing are
 }
 
 TEST_CASE("ranks know their place, and have a communicator for every axis with several ranks", "[threads]") {
-  for (const sp::mesh m : {sp::mesh{.tp = 2, .dp = 3}, sp::mesh{.tp = 2, .dp = 2, .pp = 2}, sp::mesh{.dp = 3}, sp::mesh{.tp = 3, .pp = 2}}) {
+  for (const sp::mesh m :
+       {sp::mesh{.tp = 2, .dp = 3}, sp::mesh{.tp = 2, .dp = 2, .pp = 2}, sp::mesh{.dp = 3}, sp::mesh{.tp = 3, .pp = 2}}) {
     complaints no;
     std::vector<int> seen(std::size_t(m.size()));
     sp::run(m, [&](int r) {
@@ -321,349 +285,20 @@ TEST_CASE("the caller's context is untouched", "[threads]") {
   sp::self.clock = 77;
   sp::self.tape = false;
   for (int ranks : {1, 3}) {
-    sp::run(ranks, [] { sp::self.layer = "inside"; sp::self.clock = 5; });
-    CHECK_THROWS(sp::run(ranks, [] { sp::self.clock = 6; throw 1; }));
+    sp::run(ranks, [] {
+      sp::self.layer = "inside";
+      sp::self.clock = 5;
+    });
+    CHECK_THROWS(sp::run(ranks, [] {
+      sp::self.clock = 6;
+      throw 1;
+    }));
     CHECK(std::string(sp::self.layer) == "outside");
     CHECK(sp::self.clock == 77);
     CHECK_FALSE(sp::self.tape);
     CHECK_FALSE(sp::self.world);
   }
   sp::self = old;
-}
-
-TEST_CASE("a mesh without ranks, too many of them and a senseless limit are refused", "[threads]") {
-  const auto refused = [](const sp::run_options& o, const std::string& what) {
-    int calls = 0;
-    const std::string text = thrown(o, [&] { ++calls; });
-    INFO(text);
-    CHECK(contains(text, "shardproof[SP001] "));
-    CHECK(contains(text, what));
-    CHECK(contains(text, " Fix: "));
-    CHECK(calls == 0);
-  };
-  refused({.mesh = {.tp = 0}}, "tp 0, dp 1, pp 1 has no ranks");
-  refused({.mesh = {.tp = -4}}, "tp -4");
-  refused({.mesh = {.tp = 2, .dp = 0}}, "dp 0");
-  refused({.mesh = {.pp = -1}}, "pp -1");
-  refused({.mesh = {.tp = 100, .dp = 100}}, "more than 4096 threads");
-  refused({.mesh = {.tp = 65536, .dp = 65536}}, "more than 4096 threads");
-  refused({.mesh = {.tp = 2}, .timeout_seconds = 0}, "time limit");
-  refused({.mesh = {.tp = 2}, .timeout_seconds = std::nan("")}, "time limit");
-  CHECK_THROWS_AS(sp::run(0, [] {}), sp::error);
-  CHECK_THROWS_AS(sp::run(-1, [](int) {}), sp::error);
-}
-
-TEST_CASE("a device whose backend is not linked is refused, not replaced", "[threads]") {
-  sp::backend* const linked = sp::detail::registered_backends[int(sp::device_kind::cuda)];
-  sp::detail::registered_backends[int(sp::device_kind::cuda)] = nullptr;
-  CHECK(contains(thrown({.mesh = {.tp = 2}, .device = sp::device_kind::cuda}, [] {}), "shardproof[SP505]"));
-  sp::detail::registered_backends[int(sp::device_kind::cuda)] = linked;
-}
-
-// ---- mistakes
-namespace {
-/// One rank does something else than the others, `culprit` in turn. All are told within 2 s, with the same words.
-struct mistake {
-  const char* name;
-  std::string expected;                            ///< a part of the message, if the culprit is the first of the two named
-  std::function<void(communicator&, bool wrong)> body;
-};
-void large(communicator& c, long n = 50000, dtype t = dtype::f32, reduction how = reduction::sum) {
-  std::vector<double> x(std::size_t(n) + 1);
-  c.all_reduce(x.data(), n, t, how);
-}
-void small(communicator& c, long n = 8, dtype t = dtype::f32, reduction how = reduction::sum) { large(c, n, t, how); }
-void in_layer(const char* name, const std::function<void()>& f) {
-  const char* old = sp::self.layer;
-  sp::self.layer = name;
-  f();
-  sp::self.layer = old;
-}
-const mistake mistakes[] = {
-    {"count", "count 16 and 8", [](communicator& c, bool w) { small(c, w ? 16 : 8); }},
-    {"count, large", "count 50001 and 50000", [](communicator& c, bool w) { large(c, w ? 50001 : 50000); }},
-    {"count, small and large", "count 50000 and 8", [](communicator& c, bool w) { large(c, w ? 50000 : 8); }},
-    {"dtype", "dtype I32 and F32", [](communicator& c, bool w) { small(c, 8, w ? dtype::i32 : dtype::f32); }},
-    {"reduction", "reduction max and sum", [](communicator& c, bool w) { small(c, 8, dtype::f32, w ? reduction::max : reduction::sum); }},
-    {"root", "root 1 and 0", [](communicator& c, bool w) { float x = 0; c.broadcast(&x, 1, dtype::f32, w ? 1 : 0); }},
-    {"operation", "all_reduce #1", [](communicator& c, bool w) { if (w) c.barrier(); else small(c); }},
-    {"swap", "barrier #1",
-     [](communicator& c, bool w) {
-       if (w) c.barrier();
-       large(c);
-       if (!w) c.barrier();
-     }},
-    {"skip", "of layers.1.up",
-     [](communicator& c, bool w) {
-       in_layer("layers.0.down", [&] { if (!w) small(c); });
-       in_layer("layers.1.up", [&] { small(c); });
-       in_layer("layers.1.down", [&] { small(c); });
-     }},
-    {"skip of the last but one, unnamed", "barrier #2",
-     [](communicator& c, bool w) {
-       small(c);
-       if (!w) small(c);
-       c.barrier();
-     }},
-    {"counts of all_gather", "counts 1,2,0 and 1,1,1",
-     [](communicator& c, bool w) {
-       const long even[] = {1, 1, 1}, other[] = {1, 2, 0};
-       float mine[2] = {}, whole[3];
-       c.all_gather(mine, whole, w ? other : even, dtype::f32);
-     }},
-    {"counts of reduce_scatter", "counts 1,2,0 and 1,1,1",
-     [](communicator& c, bool w) {
-       const long even[] = {1, 1, 1}, other[] = {1, 2, 0};
-       float whole[3] = {}, mine[2];
-       c.reduce_scatter(whole, mine, w ? other : even, dtype::f32);
-     }},
-    {"counts of all_to_all", "sends count 1, rank ",
-     [](communicator& c, bool w) {
-       const long even[] = {1, 1, 1}, other[] = {2, 2, 2};
-       float out[6] = {}, in[6];
-       c.all_to_all(out, even, in, w ? other : even, dtype::f32);
-     }},
-    {"split for another collective", "split #1", [](communicator& c, bool w) { if (w) c.split(0); else c.barrier(); }},
-};
-/// "16 and 8" or "8 and 16", as the culprit is the second or the first of the two named.
-std::string turned(const std::string& s) {
-  const std::size_t space = s.find(' '), middle = s.find(" and ");
-  if (middle == std::string::npos) return s;
-  return s.substr(0, space + 1) + s.substr(middle + 5) + " and " + s.substr(space + 1, middle - space - 1);
-}
-}  // namespace
-
-TEST_CASE("each mistake of each rank is reported on all ranks within two seconds", "[threads]") {
-  int found = 0, tried = 0;
-  double slowest = 0;
-  for (const mistake& m : mistakes)
-    for (int culprit = 0; culprit < 3; ++culprit) {
-      INFO(m.name << " by rank " << culprit);
-      std::string said[3];
-      const auto start = seconds_clock::now();
-      const std::string text = thrown({.mesh = {.tp = 3}}, [&](int r) {
-        try { in_layer("block", [&] { m.body(*sp::self.world, r == culprit); }); }
-        catch (const sp::error& e) { said[r] = e.what(); }
-      });
-      const double took = since(start);
-      slowest = std::max(slowest, took);
-      ++tried;
-      INFO(text);
-      CHECK(took < 2);
-      CHECK(contains(text, "shardproof[SP501] ranks disagree on the collective schedule: rank "));
-      CHECK(contains(text, "Fix: take the same branch around collectives on every rank, and bind each collective's result to a named local. [group world"));
-      CHECK((contains(text, m.expected) || contains(text, turned(m.expected))));
-      CHECK(contains(text, "rank " + std::to_string(culprit)));
-      for (const std::string& s : said) CHECK(s == text);
-      found += contains(text, "[SP501]") && said[0] == text && said[1] == text && said[2] == text;
-    }
-  CHECK(found == tried);
-  WARN(found << " of " << tried << " mistakes reported, the slowest after " << slowest << " s");
-}
-
-TEST_CASE("the message names ranks, operations, their numbers, layers and the facts", "[threads]") {
-  const std::string text = thrown({.mesh = {.tp = 2}}, [](int r) {
-    communicator& c = *sp::self.on[0];
-    float x[16] = {};
-    sp::self.layer = "layers.0.self_attn.o_proj";
-    c.all_reduce(x, 16, dtype::f32);
-    sp::self.layer = r ? "layers.0.mlp.down_proj" : "layers.0.mlp.gate";
-    if (r == 0) c.all_reduce(x, 16, dtype::f32);
-    else c.broadcast(x, 8, dtype::f64, 1);
-  });
-  CHECK(text ==
-        "shardproof[SP501] ranks disagree on the collective schedule: rank 0 is at all_reduce #2 of layers.0.mlp.gate, rank 1 at broadcast #2 of "
-        "layers.0.mlp.down_proj. Fix: take the same branch around collectives on every rank, and bind each collective's result to a named local. "
-        "[group tp; dtype F32 and F64]");
-}
-
-TEST_CASE("ranks that wait for each other in different groups are told, though each group agrees", "[threads]") {
-  // Two ranks in the order tp, world and world, tp; and a circle of four, each waiting for the next: 0 -tp- 1 -dp- 3 -tp- 2 -dp- 0.
-  for (const sp::mesh m : {sp::mesh{.tp = 2}, sp::mesh{.tp = 2, .dp = 2}})
-    for (long n : {1L, 5000L}) {
-      const auto start = seconds_clock::now();
-      const std::string text = thrown({.mesh = m, .timeout_seconds = 1000}, [&](int r) {
-        communicator& tp = *sp::self.on[0];
-        communicator& other = m.dp == 1 ? *sp::self.world : *sp::self.on[1];
-        std::vector<float> x(static_cast<std::size_t>(n));
-        const bool tp_first = r == 0 || r == 3;
-        sp::self.layer = "head";
-        (tp_first ? tp : other).all_reduce(x.data(), n, dtype::f32);
-        (tp_first ? other : tp).all_reduce(x.data(), n, dtype::f32);
-      });
-      INFO(text);
-      CHECK(since(start) < 2);
-      CHECK(contains(text, "shardproof[SP501] ranks disagree on the collective schedule: rank "));
-      CHECK(contains(text, " is at all_reduce #1 of head, rank "));
-      CHECK(contains(text, "[they wait for each other, in group "));
-    }
-}
-
-TEST_CASE("another order of groups that makes no circle is no error", "[threads]") {
-  CHECK(thrown({.mesh = {.tp = 2, .dp = 2}}, [](int r) {
-    const std::size_t first = r == 3 ? 1 : 0;                 // rank 3 meets rank 1 in dp, and then rank 2, who waits in tp
-    small(*sp::self.on[first]);
-    small(*sp::self.on[1 - first]);
-  }) == "");
-}
-
-TEST_CASE("a rank that returns early is named at once", "[threads]") {
-  for (int culprit = 0; culprit < 3; ++culprit)
-    for (long n : {8L, 50000L}) {
-      const auto start = seconds_clock::now();
-      int told = 0;
-      std::mutex lock;
-      const std::string text = thrown({.mesh = {.tp = 3}, .timeout_seconds = 1000}, [&](int r) {
-        sp::self.layer = "layers.7.mlp";
-        small(*sp::self.world);
-        if (r == culprit) return;
-        try { large(*sp::self.world, n); }
-        catch (const sp::error& e) {
-          const std::lock_guard guard(lock);
-          told += contains(e.what(), "shardproof[SP502] rank " + std::to_string(culprit) + " was lost: it returned");
-        }
-      });
-      INFO(text);
-      CHECK(since(start) < 2);
-      CHECK(told == 2);
-      CHECK(contains(text, "shardproof[SP502] rank " + std::to_string(culprit) + " was lost: it returned from its body and does not reach all_reduce #2 of layers.7.mlp, where rank "));
-      CHECK(contains(text, " Fix: make the same collective calls on every rank"));
-    }
-}
-
-TEST_CASE("a rank that does not arrive is named after the time limit, and the others are released", "[threads]") {
-  const auto start = seconds_clock::now();
-  double released = 0;
-  const std::string text = thrown({.mesh = {.tp = 3}, .timeout_seconds = 0.25}, [&](int r) {
-    sp::self.layer = "layers.3.mlp";
-    if (r == 2) std::this_thread::sleep_for(std::chrono::milliseconds(700));
-    try { large(*sp::self.world); }
-    catch (...) {
-      if (r == 0) released = since(start);
-      throw;
-    }
-  });
-  INFO(text);
-  CHECK(contains(text, "shardproof[SP502] rank 2 was lost or did not reach all_reduce #1 of layers.3.mlp within 0.25 s. Fix: read that rank's first error; "
-                       "raise the time limit only if the step is really that long. [group world; rank "));
-  CHECK(released >= 0.2);
-  CHECK(released < 0.65);
-}
-
-TEST_CASE("the rank that is stuck is named, not one that waits for it in another group", "[threads]") {
-  const std::string text = thrown({.mesh = {.tp = 2, .dp = 2}, .timeout_seconds = 0.2}, [](int r) {
-    if (r == 3) std::this_thread::sleep_for(std::chrono::milliseconds(600));
-    small(*sp::self.on[0]);
-    small(*sp::self.on[1]);
-  });
-  CHECK(contains(text, "shardproof[SP502] rank 3 was lost or did not reach all_reduce #1 within 0.2 s."));
-}
-
-TEST_CASE("a wait within the limit is no error, however it is spent", "[threads]") {
-  complaints no;
-  sp::run({.mesh = {.tp = 3}, .timeout_seconds = std::numeric_limits<double>::infinity()}, [&](int r) {
-    for (int late = 0; late < 3; ++late)
-      for (int us : {20, 300, 2000, 30000}) {
-        if (r == late) std::this_thread::sleep_for(std::chrono::microseconds(us));
-        std::vector<float> x(std::size_t(us < 1000 ? 8 : 5000), 1.f);
-        sp::self.world->all_reduce(x.data(), long(x.size()), dtype::f32);
-        no.check(x.front() == 3 && x.back() == 3, "sum");
-      }
-  });
-  CHECK(no.text() == "");
-}
-
-TEST_CASE("an exception of any rank ends all, and run throws that one", "[threads]") {
-  struct own { int rank; };
-  for (int culprit = 0; culprit < 4; ++culprit)
-    for (long n : {8L, 50000L})
-      for (bool others_loop : {false, true}) {
-        INFO("rank " << culprit << ", " << n << " elements");
-        const auto start = seconds_clock::now();
-        std::string said[4];
-        int caught = -1;
-        try {
-          sp::run({.mesh = {.tp = 4}, .timeout_seconds = 1000}, [&](int r) {
-            small(*sp::self.world);
-            if (r == culprit) throw own{r};
-            try { do large(*sp::self.world, n); while (others_loop); }
-            catch (const sp::error& e) { said[r] = e.what(); throw; }
-          });
-        } catch (const own& o) { caught = o.rank; }
-        CHECK(caught == culprit);
-        CHECK(since(start) < 2);
-        for (int r = 0; r < 4; ++r)
-          if (r != culprit)
-            CHECK(said[r] == "shardproof[SP502] rank " + std::to_string(culprit) + " was lost (it threw an exception), so that this rank stops at all_reduce #2. Fix: " +
-                                 sp::in_process::fix_lost);
-      }
-  CHECK(thrown({.mesh = {.tp = 2}}, [](int r) { if (r) throw std::runtime_error("disk full"); sp::self.world->barrier(); }) == "disk full");
-  CHECK(thrown({.mesh = {.tp = 2}}, [](int r) { if (!r) throw 42; sp::self.world->barrier(); }) == "int 42");
-}
-
-TEST_CASE("after a failure collectives throw again, and a body that swallows the error does not hide it", "[threads]") {
-  int refused = 0;
-  const std::string text = thrown({.mesh = {.tp = 2}}, [&](int r) {
-    if (r == 1) throw std::runtime_error("first");
-    for (int i = 0; i < 3; ++i)
-      try { sp::self.on[0]->barrier(); }
-      catch (const sp::error& e) { refused += contains(e.what(), "shardproof[SP502] rank 1 was lost (it threw: first), so that this rank stops at barrier #"); }
-  });
-  CHECK(text == "first");
-  CHECK(refused == 3);
-}
-
-TEST_CASE("buffers may be freed at once when a run fails, whoever was using them", "[threads]") {
-  // Under the address sanitizer this finds a rank that reads a buffer of one that has left.
-  for (int i = 0; i < 150; ++i) {
-    const int culprit = i % 4, at = int(scramble(std::uint64_t(i)) % 12);
-    const std::string text = thrown({.mesh = {.tp = 2, .dp = 2}}, [&](int r) {
-      for (int k = 0; k < 15; ++k) {
-        if (r == culprit && k == at) throw std::runtime_error("stop");
-        communicator& c = k % 3 == 0 ? *sp::self.world : *sp::self.on[std::size_t(k % 2)];
-        std::vector<float> x(std::size_t(k % 5 == 0 ? 10 : 3000), 1.f);
-        if (k % 4 == 3) c.broadcast(x.data(), long(x.size()), dtype::f32, 0);
-        else c.all_reduce(x.data(), long(x.size()), dtype::f32);
-      }
-    });
-    CHECK(text == "stop");
-  }
-}
-
-TEST_CASE("a rank that arrives just when the time is up either makes it or is named", "[threads]") {
-  int late = 0, well = 0;
-  for (int i = 0; i < 30; ++i) {
-    const std::string text = thrown({.mesh = {.tp = 3}, .timeout_seconds = 0.012}, [&](int r) {
-      if (r == i % 3) std::this_thread::sleep_for(std::chrono::microseconds(9000 + 500 * (i / 3)));
-      std::vector<float> x(5000, 1.f);
-      sp::self.world->all_reduce(x.data(), 5000, dtype::f32);
-    });
-    if (text.empty()) ++well;
-    else late += contains(text, "[SP502]");
-  }
-  CHECK(late + well == 30);
-}
-
-TEST_CASE("bad arguments are refused by the rank that passes them", "[threads]") {
-  const auto refused = [](auto f, const std::string& what) {
-    const std::string text = thrown({.mesh = {.tp = 2}}, [&](int r) {
-      if (r == 0) f(*sp::self.world);
-      else sp::self.world->barrier();
-    });
-    INFO(text);
-    CHECK(contains(text, "shardproof[SP001] "));
-    CHECK(contains(text, what));
-  };
-  static float x[8];
-  static const long two[] = {1, 1}, three[] = {1, 1, 1}, negative[] = {1, -1};
-  refused([](communicator& c) { c.all_reduce(x, -1, dtype::f32); }, "all_reduce of -1 elements");
-  refused([](communicator& c) { c.all_reduce(nullptr, 3, dtype::f32); }, "all_reduce of 3 elements at a null pointer");
-  refused([](communicator& c) { c.all_gather(x, x, three, dtype::f32); }, "all_gather with 3 counts in a group of 2 ranks");
-  refused([](communicator& c) { c.all_gather(x, nullptr, two, dtype::f32); }, "all_gather of 2 elements at a null pointer");
-  refused([](communicator& c) { c.reduce_scatter(x, x, negative, dtype::f32); }, "reduce_scatter with a count of -1");
-  refused([](communicator& c) { c.all_to_all(x, two, x, three, dtype::f32); }, "all_to_all with 3 counts");
-  refused([](communicator& c) { c.broadcast(x, 1, dtype::f32, 2); }, "broadcast from root 2 in a group of 2 ranks");
-  refused([](communicator& c) { c.broadcast(x, 1, dtype::f32, -1); }, "broadcast from root -1");
 }
 
 // ---- groups
@@ -723,7 +358,7 @@ TEST_CASE("traffic is counted per communicator and operation", "[threads]") {
     c.split(0);
     const sp::traffic_counters& t = c.counters();
     const long calls[] = {2, 1, 1, 1, 1, 1};
-    const double bytes[] = {1280, r ? 800. : 400., 1200, r ? 16. : 8., r ? 20. : 0., 0};
+    const double bytes[] = {1280, r ? 800. : 400., 1200, r ? 16. : 8., 20, 0};
     for (int k = 0; k < 6; ++k) {
       no.check(t.calls[k] == calls[k], "calls of " + std::string(sp::name_of(sp::collective(k))));
       no.check(t.bytes[k] == bytes[k], "bytes of " + std::string(sp::name_of(sp::collective(k))));
@@ -754,7 +389,13 @@ TEST_CASE("concurrent runs do not interfere, also when one fails", "[threads]") 
   complaints no;
   std::atomic<bool> done{false};
   std::thread failing([&] {
-    while (!done) no.check(thrown({.mesh = {.tp = 2}}, [](int r) { if (r) throw std::runtime_error("own"); sp::self.world->barrier(); }) == "own", "error");
+    while (!done)
+      no.check(thrown({.mesh = {.tp = 2}},
+                      [](int r) {
+                        if (r) throw std::runtime_error("own");
+                        sp::self.world->barrier();
+                      }) == "own",
+               "error");
   });
   std::vector<std::thread> runners;
   for (int k = 0; k < 2; ++k)
@@ -788,7 +429,12 @@ TEST_CASE("runs nest, and the inner ranks are not confined to the outer rank's c
       no.check(sp::in_process::allowed_cores().size() == cores, "cores of the inner run");
     });
     no.check(sp::self.world == mine, "context after the inner run");
-    no.check(thrown({.mesh = {.tp = 2}}, [](int r) { if (r) throw 7; sp::self.world->barrier(); }) == "int 7", "inner error");
+    no.check(thrown({.mesh = {.tp = 2}},
+                    [](int r) {
+                      if (r) throw 7;
+                      sp::self.world->barrier();
+                    }) == "int 7",
+             "inner error");
     sp::self.world->all_reduce(&x, 1, dtype::f32);
     no.check(x == 4, "outer sum");
   });
@@ -797,11 +443,12 @@ TEST_CASE("runs nest, and the inner ranks are not confined to the outer rank's c
 }
 
 TEST_CASE("many more ranks than cores get along", "[threads]") {
+  constexpr int steps = sanitized ? 100 : 1000;
   complaints no;
   const auto start = seconds_clock::now();
   sp::run(16, [&](int r) {
     std::vector<float> x(1024);
-    for (int i = 0; i < 1000; ++i) {
+    for (int i = 0; i < steps; ++i) {
       x.assign(1024, float(r));
       sp::self.world->all_reduce(x.data(), 1024, dtype::f32);
       no.check(x[0] == 120 && x[1023] == 120, "sum");
@@ -809,7 +456,7 @@ TEST_CASE("many more ranks than cores get along", "[threads]") {
   });
   CHECK(no.text() == "");
   CHECK(since(start) < 20);
-  WARN("16 ranks: " << since(start) * 1e3 << " us per all_reduce of 4 KiB");
+  WARN("16 ranks: " << since(start) * 1e6 / steps << " us per all_reduce of 4 KiB");
 }
 
 TEST_CASE("phase numbers wrap around", "[threads]") {
@@ -839,7 +486,8 @@ TEST_CASE("layer names are told apart by their text, however long, not by their 
   CHECK(hash("layers.0.mlp") == sp::in_process::keep_name(b, std::string("layers.0.mlp").c_str()));
   CHECK(std::string(b) == "layers.0.mlp");
   std::vector<std::uint32_t> seen;
-  for (const char* s : {"", "a", "b", "ab", "ba", "layers.0.mlp", "layers.1.mlp", "layers.10.mlp", "layers.0.mlp.", "layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj"})
+  for (const char* s : {"", "a", "b", "ab", "ba", "layers.0.mlp", "layers.1.mlp", "layers.10.mlp", "layers.0.mlp.",
+                        "layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj"})
     seen.push_back(hash(s));
   std::sort(seen.begin(), seen.end());
   CHECK(std::adjacent_find(seen.begin(), seen.end()) == seen.end());

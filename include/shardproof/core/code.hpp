@@ -21,6 +21,7 @@ enum class code : unsigned short {
   heads_differ = 1018,
   conversion = 1019,
   needs_f = 1020,
+  needs_shard = 1021,
   nonlinear_partial = 1030,
   partial_with_whole = 1040,
   no_partition = 1050,
@@ -89,6 +90,7 @@ constexpr const char* sentence(code c) {
     case code::heads_differ: return SHARDPROOF_SAYS_heads_differ;
     case code::conversion: return SHARDPROOF_SAYS_conversion;
     case code::needs_f: return SHARDPROOF_SAYS_needs_f;
+    case code::needs_shard: return SHARDPROOF_SAYS_needs_shard;
     case code::nonlinear_partial: return SHARDPROOF_SAYS_nonlinear_partial;
     case code::partial_with_whole: return SHARDPROOF_SAYS_partial_with_whole;
     case code::no_partition: return SHARDPROOF_SAYS_no_partition;

@@ -4,17 +4,19 @@
 ///
 ///     struct my_sum : sp::primitive::declare<my_sum, sp::partial, sp::replicate, my_sum> {};      // its own adjoint
 ///     static_assert(sp::primitive::obeys_laws<my_sum>);
-///     using h = sp::primitive::then<sp::primitive::all_reduce<sp::partial, sp::replicate>, sp::primitive::convert<sp::replicate, sp::shard<ffn>>>;
+///     using whole = sp::primitive::then<sp::primitive::reduce_scatter<sp::partial, sp::shard<ffn>>,
+///                                       sp::primitive::all_gather<sp::shard<ffn>, sp::invariant>>;
 ///
-/// A primitive is any type with members src, dst and adjoint.
+/// A primitive is any type with members src, dst and adjoint; `then` and adjoint_of also read its id and keeps_value.
 #include <shardproof/core/primitive_table.hpp>
 namespace shardproof::primitive {
 
 template <class Op> concept primitive_like = requires { typename Op::src; typename Op::dst; typename Op::adjoint; };
 
 namespace detail {
+template <class A> concept placed = requires { typename A::src; typename A::dst; };
 template <class A, class Src, class Dst> constexpr bool maps() {
-  if constexpr (requires { typename A::src; typename A::dst; }) return std::is_same_v<typename A::src, Src> && std::is_same_v<typename A::dst, Dst>;
+  if constexpr (placed<A>) return std::is_same_v<typename A::src, Src> && std::is_same_v<typename A::dst, Dst>;
   else return false;
 }
 template <class A, class Op> constexpr bool names() {
@@ -34,14 +36,15 @@ template <class Op> constexpr bool obeys() {
               adjoint_broken<Op, typename Op::src, typename Op::dst, typename Op::adjoint>() == code::ok;
 }
 template <class A> struct found { using type = fed<A>; };
-template <class A> requires requires { typename A::src; typename A::dst; } struct found<A> { using type = fed<typename A::src, typename A::dst>; };
-template <class Op, class Src, class Dst, class Adjoint>
-using adjoint_verdict = verdict<adjoint_broken<Op, Src, Dst, Adjoint>(), Op, typename found<Adjoint>::type, needs<dual_of<Dst>, dual_of<Src>>>;
+template <placed A> struct found<A> { using type = fed<typename A::src, typename A::dst>; };
+template <class Op, class Src, class Dst, class Adjoint> using adjoint_verdict =
+    verdict<adjoint_broken<Op, Src, Dst, Adjoint>(), Op, typename found<Adjoint>::type, needs<dual_of<Dst>, dual_of<Src>>>;
 }  // namespace detail
 
 /// L1: dual is an involution. L2: the adjoint maps dual<dst> to dual<src>. L3: the adjoint of the adjoint is Op. For a composite
-/// the same is L4. A probe: never an error.
-template <class Op> inline constexpr bool obeys_laws = sizeof(Op) > 0 && detail::obeys<Op>();      // sizeof: a refusal is reported here
+/// the same is L4. A probe: false, and no error, for an Op that breaks one.
+template <class Op>
+inline constexpr bool obeys_laws = sizeof(Op) > 0 && detail::obeys<Op>();  // sizeof: a refusal is reported here
 
 /// The same as a diagnostic: static_assert(lawful<Op>::ok). @error SP310 L2 is broken; SP311 L3 is broken.
 template <class Op> using lawful = detail::adjoint_verdict<Op, typename Op::src, typename Op::dst, typename Op::adjoint>;
@@ -57,11 +60,17 @@ template <class Op> struct adjoint_of {
 
 namespace detail {
 // Asked once per Op, at its definition, so that the answer "still incomplete" never contradicts a later one.
-template <class Op, class Adjoint> inline constexpr bool known_at_definition = std::is_same_v<Op, Adjoint> || requires { sizeof(Adjoint); };
+template <class Op, class Adjoint> inline constexpr bool known_at_definition =
+    std::is_same_v<Op, Adjoint> || requires { sizeof(Adjoint); };
 template <class Op> inline constexpr bool known_at_definition<Op, adjoint_of<Op>> = false;       // lawful by construction
-template <class Op, class Src, class Dst, class Adjoint, bool = known_at_definition<Op, Adjoint>> struct definition { using type = verdict<code::ok, Op>; };
-template <class Op, class Src, class Dst, class Adjoint> struct definition<Op, Src, Dst, Adjoint, true> { using type = adjoint_verdict<Op, Src, Dst, Adjoint>; };
-template <class Op, class Src, class Dst, class Adjoint> using checked_where_defined = typename definition<Op, Src, Dst, Adjoint>::type;
+template <class Op, class Src, class Dst, class Adjoint, bool = known_at_definition<Op, Adjoint>> struct definition {
+  using type = verdict<code::ok, Op>;
+};
+template <class Op, class Src, class Dst, class Adjoint> struct definition<Op, Src, Dst, Adjoint, true> {
+  using type = adjoint_verdict<Op, Src, Dst, Adjoint>;
+};
+template <class Op, class Src, class Dst, class Adjoint> using checked_where_defined =
+    typename definition<Op, Src, Dst, Adjoint>::type;
 }  // namespace detail
 
 /// Base of a primitive of one's own: Op maps Src to Dst. It is checked where it is defined if Adjoint is complete there, else
@@ -91,7 +100,8 @@ template <class A, class B> struct then {
   static constexpr int id = -1;
   static constexpr bool keeps_value = A::keeps_value && B::keeps_value;
   static_assert(lawful<A>::ok && lawful<B>::ok);
-  static_assert(verdict<composable<A, B> ? code::ok : code::steps_do_not_compose, then, first<A, typename A::dst>, second<B, typename B::src>>::ok);
+  static constexpr code broken = composable<A, B> ? code::ok : code::steps_do_not_compose;
+  static_assert(verdict<broken, then, first<A, typename A::dst>, second<B, typename B::src>>::ok);
 };
 
 }  // namespace shardproof::primitive

@@ -20,7 +20,7 @@ enum class physical : unsigned char {
   all_gather,
   reduce_scatter,
   zero_pad,              ///< the own part at its place in the whole, zero elsewhere
-  partition_of_unity,    ///< x -> M_r x with sum_r M_r = 1 and M_r symmetric; M is one on the root and zero on the others, so exact
+  partition_of_unity,    ///< x -> M_r x with sum_r M_r = 1: one on the root, zero on the others, so exact
   all_to_all,            ///< gathers along one dimension while splitting another
   broadcast,
   reduce_to_root,        ///< the sum on the root, zero on the others
@@ -30,10 +30,14 @@ enum class physical : unsigned char {
 };
 
 /// The template that spells a row; `adjoint_only` rows are reached through adjoint_of<>.
-enum class form : unsigned char { convert, all_reduce, all_gather, reduce_scatter, all_to_all, reinterpret, broadcast, mean, scatter_root, adjoint_only };
+enum class form : unsigned char {
+  convert, all_reduce, all_gather, reduce_scatter, all_to_all, reinterpret, broadcast, mean, scatter_root, adjoint_only
+};
 
 /// What travels between ranks.
-enum class communication : unsigned char { none, all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, reduce, scatter, gather };
+enum class communication : unsigned char {
+  none, all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, reduce, scatter, gather
+};
 
 struct row {
   const char* name;
@@ -47,10 +51,10 @@ struct row {
 
 /// Indices into the table: form, source, destination.
 enum row_index : int {
-  convert_i_r, all_reduce_p_i, all_reduce_p_r, all_gather_s_i, convert_i_s, all_gather_s_r, reduce_scatter_p_s, convert_r_s, convert_s_p,
-  convert_r_p, convert_i_p, convert_r_i, all_to_all_s_s, reinterpret_v_p, reinterpret_r_v, reinterpret_r_p, broadcast_v_r, reduce_root_p_v,
-  broadcast_i_i, adjoint_of_broadcast_i_i, mean_i_i, adjoint_of_mean_i_i, scatter_root_i_s, adjoint_of_scatter_root_i_s, scatter_root_r_s,
-  gather_root_s_p, row_count
+  convert_i_r, all_reduce_p_i, all_reduce_p_r, all_gather_s_i, convert_i_s, all_gather_s_r, reduce_scatter_p_s, convert_r_s,
+  convert_s_p, convert_r_p, convert_i_p, convert_r_i, all_to_all_s_s, reinterpret_v_p, reinterpret_r_v, reinterpret_r_p,
+  broadcast_v_r, reduce_root_p_v, broadcast_i_i, adjoint_of_broadcast_i_i, mean_i_i, adjoint_of_mean_i_i, scatter_root_i_s,
+  adjoint_of_scatter_root_i_s, scatter_root_r_s, gather_root_s_p, row_count
 };
 
 // clang-format off

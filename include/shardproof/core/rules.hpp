@@ -30,8 +30,9 @@ namespace detail {
 /// `a_has`: a carries the dimension that b is cut on, and the reverse.
 constexpr outcome meet(placement a, placement b, bool a_has, bool b_has) {
   if (a == b) return {code::ok, a};
-  if (a.k == kind::invariant || b.k == kind::invariant) return {code::needs_f, a};
   if (a.k == kind::product || b.k == kind::product) return {code::operands_differ, a};
+  if (a.k == kind::invariant) return {b.splits() && a_has ? code::needs_shard : code::needs_f, a};
+  if (b.k == kind::invariant) return {a.splits() && b_has ? code::needs_shard : code::needs_f, a};
   if (a.k == kind::replicate) return {b.splits() && a_has ? code::operands_differ : code::ok, b};
   if (b.k == kind::replicate) return {a.splits() && b_has ? code::operands_differ : code::ok, a};
   return {code::operands_differ, a};
@@ -68,7 +69,7 @@ constexpr outcome contract(placement x, placement w, const dim_info* contracted)
     if (x.k == kind::invariant) return {code::ok, x};
     if (x.splits() && base_of(x.d) == base_of(contracted)) return {code::shard_into_replicated, x};
     if (x.k == kind::partial) return {code::partial_with_whole, x};
-    return {x.rank_dependent() ? code::drifting_parameter : code::needs_f, x};
+    return {code::drifting_parameter, x};                                                // Replicate too: its cotangent is pending
   }
   if (w.k == kind::replicate) {
     if (x.k == kind::invariant) return {code::needs_f, x};
@@ -83,7 +84,7 @@ constexpr outcome norm(placement x, placement w, const dim_info* over) {
   if (x.k == kind::partial) return {code::nonlinear_partial, x};
   if (x.splits() && x.d == over) return {code::reduced_over_shard, x};
   if (x.k == kind::product || w.splits()) return {code::operands_differ, x};
-  if (w.k == kind::invariant) return {x.k == kind::invariant ? code::ok : x.rank_dependent() ? code::drifting_parameter : code::needs_f, x};
+  if (w.k == kind::invariant) return {x.k == kind::invariant ? code::ok : code::drifting_parameter, x};
   if (w.k == kind::replicate) return {x.k == kind::invariant ? code::needs_f : code::ok, x};
   return {code::operands_differ, x};
 }
@@ -110,13 +111,12 @@ constexpr outcome rotation(placement x, const dim_info* features) { return {x.d 
 constexpr outcome attention(placement q, placement k, placement v, const dim_info* heads, const dim_info* kv_heads, const dim_info* keys, const dim_info* features) {
   if (q.k == kind::partial || k.k == kind::partial || v.k == kind::partial) return {code::nonlinear_partial, q};
   if (!(k == v)) return {code::heads_differ, q};
-  if (q.splits() && q.d == heads) return {k.splits() && k.d == kv_heads ? code::ok : k.k == kind::invariant ? code::needs_f : code::heads_differ, q};
+  if (q.splits() && q.d == heads) return {k.splits() && k.d == kv_heads ? code::ok : code::heads_differ, q};
   if (k.splits() && k.d == keys) return {code::reduced_over_shard, q};
   if (q.k == kind::product || k.k == kind::product) return {code::operands_differ, q};
   if (q.splits() && q.d == features) return {code::head_cut, q};
   if (q == k) return {code::ok, q};
-  if ((q.k == kind::invariant) != (k.k == kind::invariant)) return {code::needs_f, q};
-  return {code::heads_differ, q};
+  return {q.whole() && k.whole() ? code::needs_f : code::heads_differ, q};
 }
 
 /// Part i of a fused dimension.

@@ -39,6 +39,7 @@ template <class W, class... F> struct verdict<code::operands_differ, W, F...> { 
 template <class W, class... F> struct verdict<code::heads_differ, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_heads_differ); };
 template <class W, class... F> struct verdict<code::conversion, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_conversion); };
 template <class W, class... F> struct verdict<code::needs_f, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_needs_f); };
+template <class W, class... F> struct verdict<code::needs_shard, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_needs_shard); };
 template <class W, class... F> struct verdict<code::nonlinear_partial, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_nonlinear_partial); };
 template <class W, class... F> struct verdict<code::partial_with_whole, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_partial_with_whole); };
 template <class W, class... F> struct verdict<code::no_partition, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_no_partition); };

@@ -24,9 +24,9 @@ constexpr const char* name_of(launcher l) {
 struct launch {
   launcher by = launcher::none;
   int rank = 0, world_size = 1;
-  int local_rank = 0;                             ///< on this machine, to choose a device; -1: not said (pmi)
-  int local_world_size = 0;                       ///< ranks on this machine; 0: not said
-  std::string master_address;                     ///< where rank 0 listens; torchrun only
+  int local_rank = 0;          ///< on this machine, to choose a device; -1: not said (pmi)
+  int local_world_size = 0;    ///< ranks on this machine; 0: not said
+  std::string master_address;  ///< where rank 0 listens; torchrun only
   int master_port = 0;
 };
 
@@ -37,17 +37,19 @@ struct launch_variables {
   launcher by;
   const char *rank, *size, *local_rank, *local_size;
   bool local_rank_needed;
-  bool size_tells;                                ///< a size without a rank is a broken launch (in SLURM it is a shell of salloc)
+  bool size_tells;  ///< a size without a rank is a broken launch (in SLURM it is a shell of salloc)
 };
 inline constexpr launch_variables known_launchers[] = {
     {launcher::torchrun, "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", true, true},
-    {launcher::openmpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", true, true},
+    {launcher::openmpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+     "OMPI_COMM_WORLD_LOCAL_SIZE", true, true},
     {launcher::pmi, "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", false, true},
     {launcher::slurm, "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", nullptr, true, false},
 };
 
 [[noreturn]] inline void refuse_launch(const std::string& what) {
-  throw error(code::no_launcher, "the launch environment is " + what, "start the program by a launcher, or pass rank, world size and rendezvous explicitly.");
+  throw error(code::no_launcher, "the launch environment is " + what,
+              "start the program by a launcher, or pass rank, world size and rendezvous explicitly.");
 }
 [[noreturn]] inline void not_set(const char* name) { refuse_launch(std::string("incomplete: ") + name + " is not set."); }
 /// The value of `name`: a whole number in [least, most].
@@ -55,7 +57,8 @@ inline int launch_number(const char* name, const char* text, int least, int most
   int value = 0;
   const char* end = text + std::strlen(text);
   const auto [stop, e] = std::from_chars(text, end, value);
-  if (e != std::errc{} || stop != end) refuse_launch(std::string("malformed: ") + name + " is \"" + text + "\", not a whole number.");
+  if (e != std::errc{} || stop != end)
+    refuse_launch(std::string("malformed: ") + name + " is \"" + text + "\", not a whole number.");
   if (value < least || value > most) refuse_launch(std::string("malformed: ") + name + " is " + text + ", not " + range + ".");
   return value;
 }
@@ -69,7 +72,10 @@ template <class Get> launch read_launch(Get&& get) {
   const detail::launch_variables *found = nullptr, *half = nullptr;
   for (const auto& v : detail::known_launchers) {
     const bool rank = get(v.rank), size = get(v.size);
-    if (rank && size) { found = &v; break; }
+    if (rank && size) {
+      found = &v;
+      break;
+    }
     if (!half && (rank || (size && v.size_tells))) half = &v;
   }
   if (!found && half) detail::not_set(get(half->rank) ? half->size : half->rank);
@@ -82,7 +88,8 @@ template <class Get> launch read_launch(Get&& get) {
   if (const char* text = found->local_size ? get(found->local_size) : nullptr)
     l.local_world_size = detail::launch_number(found->local_size, text, 1, l.world_size, "between 1 and the world size");
   if (const char* text = get(found->local_rank))
-    l.local_rank = detail::launch_number(found->local_rank, text, 0, (l.local_world_size ? l.local_world_size : l.world_size) - 1, "a rank of this machine");
+    l.local_rank = detail::launch_number(found->local_rank, text, 0, (l.local_world_size ? l.local_world_size : l.world_size) - 1,
+                                         "a rank of this machine");
   else if (found->local_rank_needed) detail::not_set(found->local_rank);
   else l.local_rank = -1;
 

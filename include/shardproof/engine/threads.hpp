@@ -19,9 +19,9 @@ namespace shardproof {
 
 struct run_options {
   shardproof::mesh mesh{};
-  double timeout_seconds = 30;                    ///< how long a rank waits in a collective for another; infinity: for ever
+  double timeout_seconds = 30;  ///< how long a rank waits in a collective for another; infinity: for ever
   device_kind device = device_kind::cpu;
-  bool pin = true;                                ///< each rank to a core, if there are enough and no other run is under way
+  bool pin = true;  ///< each rank to a core, if there are enough and no other run is under way
 };
 
 namespace in_process {
@@ -31,11 +31,15 @@ inline constexpr long most_ranks = 4096;
 
 inline void check(const run_options& o) {
   const mesh& m = o.mesh;
-  const std::string text = "a mesh of tp " + std::to_string(m.tp) + ", dp " + std::to_string(m.dp) + ", pp " + std::to_string(m.pp);
+  const std::string text =
+      "a mesh of tp " + std::to_string(m.tp) + ", dp " + std::to_string(m.dp) + ", pp " + std::to_string(m.pp);
   if (m.tp < 1 || m.dp < 1 || m.pp < 1) throw error(code::usage, text + " has no ranks.", "give every axis at least one rank.");
   if (m.tp > most_ranks || m.dp > most_ranks || m.pp > most_ranks || long(m.tp) * m.dp * m.pp > most_ranks)
-    throw error(code::usage, text + " needs more than " + std::to_string(most_ranks) + " threads.", "use fewer ranks, or the engine mpi.");
-  if (!(o.timeout_seconds > 0)) throw error(code::usage, "a time limit of " + std::to_string(o.timeout_seconds) + " s.", "pass timeout_seconds > 0; infinity waits for ever.");
+    throw error(code::usage, text + " needs more than " + std::to_string(most_ranks) + " threads.",
+                "use fewer ranks, or the engine mpi.");
+  if (!(o.timeout_seconds > 0))
+    throw error(code::usage, "a time limit of " + std::to_string(o.timeout_seconds) + " s.",
+                "pass timeout_seconds > 0; infinity waits for ever.");
 }
 
 /// The CPU's backend is looked up when it is first used; another device must be linked now, or its ranks would use the CPU.
@@ -47,14 +51,19 @@ inline backend* device_for(device_kind d) {
 class company {
  public:
   company(const run_options& o, bool crowded)
-      : board_(o.mesh.size(), o.timeout_seconds), small_(crowded ? meeting::small_if_crowded : meeting::small), ranks_(std::size_t(o.mesh.size())) {
+      : board_(o.mesh.size(), o.timeout_seconds),
+        small_(crowded ? meeting::small_if_crowded : meeting::small),
+        ranks_(std::size_t(o.mesh.size())) {
     const mesh& m = o.mesh;
     const int strides[max_axes] = {1, m.tp, m.tp * m.dp};
-    if (m.size() > 1) found(0, 1, m.size(), "world", [](member& r) -> auto& { return r.world; });
+    if (m.size() > 1)
+      found(
+          0, 1, m.size(), "world", [](member & r) -> auto& { return r.world; });
     for (int r = 0; r < m.size(); ++r)
       for (std::size_t a = 0; a < max_axes; ++a)
         if (const spot s = m.at(r); s.rank[a] == 0 && s.ranks[a] > 1)
-          found(r, strides[a], s.ranks[a], axis_names[a], [a](member& k) -> auto& { return k.on[a]; });
+          found(
+              r, strides[a], s.ranks[a], axis_names[a], [a](member & k) -> auto& { return k.on[a]; });
   }
   board& fate() { return board_; }
   context context_of(int r, const run_options& o) const {
@@ -114,13 +123,11 @@ inline void run_together(const run_options& o, body_of_run body) {
     if (pin) {
       cores_before_pinning = cores;
       bind_to({cores[std::size_t(r)]});
-    } else if (nested) bind_to(cores);             // a thread inherits the binding of the rank that starts it
+    } else if (nested) bind_to(cores);  // a thread inherits the binding of the rank that starts it
     try {
       self = all.context_of(r, o);
       body.call(body.what, r);
-    } catch (...) {
-      all.fate().fail(r, std::current_exception());
-    }
+    } catch (...) { all.fate().fail(r, std::current_exception()); }
     all.fate().returned(r);
   };
   std::vector<std::thread> threads;
@@ -128,7 +135,8 @@ inline void run_together(const run_options& o, body_of_run body) {
   try {
     for (int r = 0; r < size; ++r) threads.emplace_back(rank_thread, r);
   } catch (const std::exception& e) {
-    all.fate().fail(error(code::rank_lost, "rank " + std::to_string(threads.size()) + " could not be started: " + e.what() + ".", "use fewer ranks, or raise the limit on threads."));
+    all.fate().fail(error(code::rank_lost, "rank " + std::to_string(threads.size()) + " could not be started: " + e.what() + ".",
+                          "use fewer ranks, or raise the limit on threads."));
   }
   for (std::thread& t : threads) t.join();
   if (const auto cause = all.fate().cause()) std::rethrow_exception(cause);
@@ -144,10 +152,10 @@ template <class F> void run(const run_options& o, F&& body) {
   in_process::check(o);
   (void)in_process::device_for(o.device);
   const in_process::body_of_run call{const_cast<void*>(static_cast<const void*>(std::addressof(body))), [](void* f, int r) {
-    auto& body_again = *static_cast<std::remove_reference_t<F>*>(f);
-    if constexpr (std::is_invocable_v<F&, int>) body_again(r);
-    else body_again();
-  }};
+                                       auto& body_again = *static_cast<std::remove_reference_t<F>*>(f);
+                                       if constexpr (std::is_invocable_v<F&, int>) body_again(r);
+                                       else body_again();
+                                     }};
   if (o.mesh.size() == 1) in_process::run_alone(o, call);
   else in_process::run_together(o, call);
 }

@@ -3,10 +3,10 @@
 /// The families that a program has linked, by the `model_type` of config.json.
 ///
 ///     sp::configuration c = sp::read_configuration(text);                              // SP605 lists the families there are
-///     std::unique_ptr<sp::causal_lm> lm = sp::make_causal_lm(c, sp::plan_choice::automatic);
-///     auto other = sp::make_causal_lm(c, sp::plan_choice::run_time, plan_text);        // refused before any data: SP101 ... SP206
+///     for (const std::string& name : sp::families::known()) std::puts(name.c_str());
 ///
-/// A family joins by families/erased.hpp, in a .cpp of its own; what a program does not link it does not compile.
+/// A family joins by families/erased.hpp, in a .cpp of its own; what a program does not link it does not compile. Models are made by
+/// families/make.hpp.
 #include <memory>
 #include <shardproof/families/configuration.hpp>
 #include <shardproof/families/transformers_plans.hpp>
@@ -14,19 +14,23 @@ namespace shardproof {
 
 using families::configuration;
 
-enum class plan_choice {
-  automatic,                                           ///< the family's own, proved by the compiler
-  published,                                           ///< the one transformers ships, imported
-  none,                                                ///< everything whole on every rank
-  run_time                                             ///< a text given by the user
-};
-
 namespace families {
+/// A model that has been made, and may still have to be bound to a plan.
+class family_model : public causal_lm {
+ public:
+  /// Paths of the layers that are present, with their numbers.
+  virtual std::vector<std::string> layer_paths() = 0;
+  /// Paths of all layers that some configuration has, with "*" for numbers.
+  virtual std::vector<std::string> possible_paths() const = 0;
+  /// Gives every layer its style; of a model that was made for a text only. `said`: notes that belong to the text.
+  virtual void bind_plan(const std::string& text, std::vector<std::string> said, int tp) = 0;
+};
 /// One family without its types.
 struct entry {
   std::string_view model_type;
   configuration (*read)(fields&, std::span<const std::string> allowed);
-  std::unique_ptr<causal_lm> (*make)(const configuration&, plan_choice, std::string_view text, int tp);
+  /// Under the family's constexpr plan, or for a text.
+  std::unique_ptr<family_model> (*make)(const configuration&, bool for_text);
   const published_plan* published;
   const entry* next = nullptr;
 };
@@ -73,12 +77,6 @@ inline configuration read_configuration(std::string_view text, std::span<const s
   configuration c = f.read(in, allowed);
   in.finish(families::harmless_keys, allowed);
   return c;
-}
-
-/// A model without parameters' values: load or initialise them next. `plan`: the text for `run_time`. `tp`: ranks that will share it.
-/// @error SP605; SP105 they cannot; for other plans than `automatic`, whatever the plan breaks.
-inline std::unique_ptr<causal_lm> make_causal_lm(const configuration& c, plan_choice choice = plan_choice::automatic, std::string_view plan = {}, int tp = ranks_on()) {
-  return families::at_least(c.model_type).make(c, choice, plan, tp);
 }
 
 }  // namespace shardproof

@@ -25,9 +25,12 @@ template <class At, class D, bool Buffer, class Style> struct free_parameter
   using base = parameter<struct value, roled<shardproof::out, D>, typename set::template parameter<placed_by<Style, roled<shardproof::out, D>>>, Buffer>;
   static constexpr int chosen = At::style_number();
   template <class X> constexpr auto seen_by(const X& x) const {
+    using why = plan_verdict_of<At, layer_kind, Style, typename layer_kind::template parameters<owned_by<Style, set>>>;
     if constexpr (any_broken<X>) return broken{};
-    else if constexpr (!plan_is_sound<At, layer_kind, Style, typename layer_kind::template parameters<owned_by<Style, set>>>()) return broken{};
-    else return bare(use<Style, site<layer_kind, set>>(base::seen_by(x), x));
+    else if constexpr (!std::is_same_v<why, sound>) {
+      static_assert(why::ok);
+      return broken{};
+    } else return bare(use<Style, site<layer_kind, set>>(base::seen_by(x), x));
   }
 };
 template <class At, class D, bool Buffer> struct run_time_free_parameter : parameter<struct value, roled<shardproof::out, D>, any, Buffer> {

@@ -69,21 +69,32 @@ template <class Own, class F> constexpr auto with_parameters(const Own& own, F&&
   });
 }
 
+/// The first dimension that a kind sums over; null if it has none.
+template <class Kind> constexpr const dim_info* contracted_by() {
+  if constexpr (requires { requires Kind::in::rank > 0; }) return &info<first_of<typename Kind::in>>;
+  else return nullptr;
+}
+
+template <class... T> struct first_refused { using type = broken; };
+template <class H, class... T> struct first_refused<H, T...> : first_refused<T...> {};
+template <class V, class... T> struct first_refused<refused<V>, T...> { using type = refused<V>; };
+
 /// The one path every layer takes under a constexpr plan: check the input, then before / use / call / after.
 template <class Where, class Style, class Kind, class Set, class Own, class X, class B, class... W>
 constexpr auto run(const Own& own, const X& x, const B& b, const W&... w) {
   using S = site<Kind, Set>;
   using want = typename Style::template fed<S>;
   using is = on_axis<place_in<X>>;
-  if constexpr (any_broken<X, W...>) return broken{};
+  if constexpr ((is_refused<W> || ...)) return typename first_refused<W...>::type{};
+  else if constexpr (any_broken<X, W...>) return broken{};
   else if constexpr (std::is_void_v<want> || std::is_same_v<is, want> || std::is_same_v<is, typename Style::template also<S>>) {
     auto y = call<Kind, Where>(own, before<Style, S>(x), use<Style, S>(w, x)...);
-    if constexpr (any_broken<decltype(y)>) return broken{};
+    if constexpr (is_refused<decltype(y)>) return y;
+    else if constexpr (any_broken<decltype(y)>) return broken{};
     else return after<Style, S>(y, b);
   } else {
-    constexpr code c = rules::fed_instead(want::value, is::value, &info<last_of<dims_in<X>>>);
-    static_assert(verdict<c, Where, style<Style>, fed<is>, needs<want>>::ok);
-    return broken{};
+    constexpr code c = rules::fed_instead(want::value, is::value, contracted_by<Kind>());
+    return refused<verdict<c, Where, style<Style>, fed<is>, needs<want>>>{};
   }
 }
 
@@ -94,10 +105,7 @@ template <class Kind, class Style, class Set, class Where, class T, class X> con
     using want = typename Set::template parameter<placed_by<Style, typename Kind::shared>>;
     using is = typename T::placement_type;
     if constexpr (std::is_same_v<bare_of<is>, bare_of<want>>) return recast<typename Kind::shared, want>(shared.seen_by(x));
-    else {
-      static_assert(verdict<code::tied_apart, Where, style<Style>, fed<is>, needs<want>>::ok);
-      return broken{};
-    }
+    else return refused<verdict<code::tied_apart, Where, style<Style>, fed<is>, needs<want>>>{};
   }
 }
 
@@ -112,17 +120,24 @@ template <class At, class Kind, class Style> struct placed : Kind::template para
   static constexpr int chosen = At::style_number();
 
   template <class X, class... Shared> constexpr auto operator()(const X& x, const Shared&... shared) const {
+    using why = plan_verdict_of<At, Kind, Style, own>;
     if constexpr (any_broken<X, Shared...>) return broken{};
-    else if constexpr (!plan_is_sound<At, Kind, Style, own>()) return broken{};
-    else if constexpr (!Kind::template accepts<X>) {
+    else if constexpr (!std::is_same_v<why, sound>) {
+      static_assert(why::ok);
+      return broken{};
+    } else if constexpr (!Kind::template accepts<X>) {
       static_assert(verdict<code::dims_differ, At, fed<dims_in<X>>, needs<typename Kind::template expected<X>>>::ok);
       return broken{};
     } else {
       if constexpr (!is_ghost<X>) self.layer = At::c_path();
       const own& mine = *this;
-      return with_parameters(mine, [&](const auto&... p) {
+      auto y = with_parameters(mine, [&](const auto&... p) {
         return run<At, Style, Kind, set>(mine, x, seen(bias, x), p.seen_by(x)..., adopted<Kind, Style, set, At>(shared, x)...);
       });
+      if constexpr (is_refused<decltype(y)>) {
+        static_assert(decltype(y)::why::ok);
+        return broken{};
+      } else return y;
     }
   }
 };

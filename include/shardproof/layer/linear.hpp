@@ -40,10 +40,4 @@ template <class In, class Out> struct tied_linear : layer_kind<tied_linear<In, O
   template <class Where> static constexpr auto call(const auto& x, const auto& w) { return contract<Where, in, out>(x, w); }
 };
 
-/// A style welded to a layer, without a plan: `sp::with<sp::colwise, sp::linear<hidden, ffn>> gate_proj;`
-namespace detail {
-template <class Style> inline constexpr plan welded_plan{Style{}};
-template <class Style> struct welded_settings {};
-}  // namespace detail
-
 }  // namespace shardproof

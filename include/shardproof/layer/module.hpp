@@ -8,10 +8,34 @@
 namespace shardproof {
 
 namespace detail {
-/// What a module's forward must do for the arguments it is given. False also after an error inside forward, which is then
-/// already printed; the verdict is printed all the same, since silence without an error would be unsound.
-template <class M, class X, class... More>
-concept yields = requires(const M& m, const X& x, More&... more) { typename std::remove_cvref_t<decltype(m.forward(x, more...))>::placement_type; };
+/// Is there a forward for these arguments? Asked without looking into one, since an error inside would be printed from here: the
+/// fallback is worse for the arguments and better for the object, so that beside a forward that fits the call is ambiguous.
+struct other_arguments {};
+template <class M> struct with_fallback : M {
+  using M::forward;
+  other_arguments forward(...);
+};
+template <class T> inline constexpr bool no_forward_for = false;
+template <> inline constexpr bool no_forward_for<other_arguments> = true;
+template <class M, class X, class... More> constexpr bool forward_takes() {
+  if constexpr (requires(with_fallback<M>& m, const X& x, More&... more) { m.forward(x, more...); })
+    return !no_forward_for<decltype(std::declval<with_fallback<M>&>().forward(std::declval<const X&>(), std::declval<More&>()...))>;
+  else return true;
+}
+
+/// What forward yields, as a type: `gives<T>`, or `gives_nothing` where a return is missing. An error inside leaves neither; clang
+/// then drops whatever depends on it, so that nothing is said twice. Hence no `if constexpr` on it: assert on it, dispatch by it.
+struct gives_nothing {};
+template <class T> struct gives {};
+template <class T> gives<std::remove_cvref_t<T>> operator,(T&&, gives_nothing);
+template <class Y> inline constexpr bool gives_tensor = false;
+template <class T> inline constexpr bool gives_tensor<gives<T>> = std::is_class_v<T>;
+template <class Y> struct forwarded {
+  static constexpr broken call(const auto&, const auto&...) { return {}; }
+};
+template <class T> requires std::is_class_v<T> struct forwarded<gives<T>> {
+  template <class M, class X, class... More> static constexpr T call(const M& m, const X& x, More&... more) { return m.forward(x, more...); }
+};
 }  // namespace detail
 
 /// Further arguments (a cache, masks, tables) go by reference.
@@ -19,10 +43,14 @@ template <class M> struct submodule : M {
   using module = M;
   template <class X, class... More> constexpr auto operator()(const X& x, More&&... more) const {
     if constexpr (any_broken<X>) return broken{};
-    else if constexpr (!detail::yields<M, X, More...>) {
+    else if constexpr (!detail::forward_takes<M, X, More...>()) {
       static_assert(verdict<code::no_result, M>::ok);
       return broken{};
-    } else return M::forward(x, more...);
+    } else {
+      using Y = decltype((M::forward(x, more...), detail::gives_nothing{}));
+      static_assert(verdict<detail::gives_tensor<Y> ? code::ok : code::no_result, M>::ok);
+      return detail::forwarded<Y>::call(static_cast<const M&>(*this), x, more...);
+    }
   }
 };
 template <template <class> class M> struct block { template <class At> using in_scope = submodule<M<At>>; };

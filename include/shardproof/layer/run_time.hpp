@@ -14,6 +14,7 @@ namespace shardproof {
 struct style_fact {
   const char* name = nullptr;
   bool suits = false;
+  bool suits_without_bias = false;                     ///< where the kind's optional bias is absent
   layout_value parameter[8]{};
   layout_value bias;
 };
@@ -59,10 +60,11 @@ template <class Plan, class Kind, class Own> struct styles_for {
   static constexpr auto facts = [] {
     std::array<style_fact, std::size_t(list::size)> t{};
     each_style(list{}, [&]<class S>(int n, S*) {
-      constexpr bool ok = shardproof::suits<S, Kind>();
+      constexpr bool ok = shardproof::suits_without_bias<S, Kind>();
       style_fact& f = t[std::size_t(n)];
       f.name = S::name;
-      f.suits = ok;
+      f.suits = shardproof::suits<S, Kind>();
+      f.suits_without_bias = ok;
       fill(f, []<class D>(std::type_identity<D>) { return parameter_layout<typename Plan::set>(cut_by<S, ok, D>()); }, member_types<Own>{});
       if constexpr (!std::is_same_v<typename Kind::bias, none>)
         f.bias = parameter_layout<typename Plan::set>(cut_by<S, ok, typename dims_of_bias<typename Kind::bias>::type>());
@@ -70,7 +72,7 @@ template <class Plan, class Kind, class Own> struct styles_for {
     return t;
   }();
   static constexpr auto inputs = []<class... S>(style_list<S...>) {
-    return std::array<accepted, sizeof...(S)>{accepted_by<S, S_, shardproof::suits<S, Kind>()>()...};
+    return std::array<accepted, sizeof...(S)>{accepted_by<S, S_, shardproof::suits_without_bias<S, Kind>()>()...};
   }(list{});
   template <class X> static constexpr auto befores = []<class... S>(style_list<S...>) { return std::array<X (*)(const X&), sizeof...(S)>{&before_entry<S, S_, X>...}; }(list{});
   template <class W, class X> static constexpr auto uses = []<class... S>(style_list<S...>) { return std::array<W (*)(const W&, const X&), sizeof...(S)>{&use_entry<S, S_, W, X>...}; }(list{});
@@ -86,7 +88,7 @@ template <class Tables, class Kind, class Own, class X, class B, class... W>
       const fact f[] = {{"fed", is, x.made_by}, {"needs", a.fed, ""}};
       text_line where;
       where << self.layer << ", style " << Tables::facts[i].name;
-      refuse(rules::fed_instead(a.fed, is, &info<last_of<dims_in<X>>>), where.view(), f, 2);
+      refuse(rules::fed_instead(a.fed, is, contracted_by<Kind>()), where.view(), f, 2);
     }
   }
   auto y = call<Kind, some_layer>(own, Tables::template befores<X>[i](x), Tables::template uses<W, X>[i](w, x)...);

@@ -63,41 +63,63 @@ template <class M> class stack_storage<M, dynamic> {
   constexpr const submodule<M>* end() const { return p_ + n_; }
   constexpr long size() const { return n_; }
 };
+
+/// What a stack does with the result of its layers' forward.
+template <class X, class Y> struct stacked {                                             // nothing, or an error inside: said already
+  template <class Where> using verdict_at = verdict<code::ok, Where>;
+  static constexpr broken call(const auto&, const auto&...) { return {}; }
+};
+template <class X> struct stacked<X, gives<broken>> : stacked<X, void> {};
+template <class X, class Y> requires std::is_class_v<Y> struct stacked<X, gives<Y>> {
+  static constexpr bool widens = !std::is_same_v<X, Y> && std::is_same_v<Y, decltype(as_any(std::declval<const X&>()))>;    // under a run-time plan
+  template <class Where> using verdict_at = verdict<std::is_same_v<X, Y> || widens ? code::ok : code::stack_returns, Where, fed<X>, returns<Y>>;
+  template <class S, class... More> static constexpr auto call(const S& layers, const X& x, More&... more) {
+    if constexpr (widens) return layers(as_any(x), more...);
+    else if constexpr (!std::is_same_v<X, Y>) return broken{};
+    else return layers.all(x, more...);
+  }
+};
 }  // namespace detail
 
 /// N alike modules, or a run-time number of them. @error SP111 a layer returns another type than it takes.
 template <class Where, class M, long N> struct stack_of : detail::stack_storage<M, N> {
   using module = M;
   using where = Where;
+  /// One layer after the other; X is what a layer takes and returns.
+  template <class X, class... More> constexpr X all(const X& x, More&... more) const {
+    X y = x;
+    long i = 0;
+    if constexpr (is_ghost<X>) {                                                         // each distinct layer once
+      struct visited { const submodule<M>* at; ledger before, after; };
+      std::array<visited, 8> seen{};
+      std::size_t n = 0;
+      for (const auto& l : *this) {
+        std::size_t k = 0;
+        while (k < n && !detail::alike(*seen[k].at, l)) ++k;
+        if (k < n && y.at) y.at->book.again(seen[k].after, seen[k].before);
+        else {
+          const ledger before = y.at ? y.at->book : ledger{};
+          y = l.forward(y, detail::slot_of(more, Where::c_path(), i)...);
+          if (n < seen.size()) seen[n++] = {&l, before, y.at ? y.at->book : ledger{}};
+        }
+        ++i;
+      }
+    } else {
+      for (const auto& l : *this) y = l.forward(y, detail::slot_of(more, Where::c_path(), i++)...);
+    }
+    return y;
+  }
+  /// Calls the layers' forward without their operator(): one line less in every error of theirs.
   template <class X, class... More> constexpr auto operator()(const X& x, More&&... more) const {
-    using Y = decltype((*this->begin())(x, detail::slot_of(more, "", 0)...));
-    if constexpr (any_broken<X, Y>) return broken{};
-    else if constexpr (std::is_same_v<Y, decltype(detail::as_any(x))> && !std::is_same_v<X, Y>) return (*this)(detail::as_any(x), more...);
-    else if constexpr (!std::is_same_v<X, Y>) {
-      static_assert(verdict<code::stack_returns, Where, fed<X>, returns<Y>>::ok);
+    if constexpr (any_broken<X>) return broken{};
+    else if constexpr (!detail::forward_takes<M, X, std::remove_reference_t<decltype(detail::slot_of(more, "", 0))>...>()) {
+      static_assert(verdict<code::no_result, M>::ok);
       return broken{};
     } else {
-      X y = x;
-      long i = 0;
-      if constexpr (is_ghost<X>) {                                                       // each distinct layer once
-        struct visited { const submodule<M>* at; ledger before, after; };
-        std::array<visited, 8> seen{};
-        std::size_t n = 0;
-        for (const auto& l : *this) {
-          std::size_t k = 0;
-          while (k < n && !detail::alike(*seen[k].at, l)) ++k;
-          if (k < n && y.at) y.at->book.again(seen[k].after, seen[k].before);
-          else {
-            const ledger before = y.at ? y.at->book : ledger{};
-            y = l(y, detail::slot_of(more, Where::c_path(), i)...);
-            if (n < seen.size()) seen[n++] = {&l, before, y.at ? y.at->book : ledger{}};
-          }
-          ++i;
-        }
-      } else {
-        for (const auto& l : *this) y = l(y, detail::slot_of(more, Where::c_path(), i++)...);
-      }
-      return y;
+      using Y = decltype((std::declval<const M&>().forward(x, detail::slot_of(more, "", 0)...), detail::gives_nothing{}));
+      static_assert(verdict<detail::gives_tensor<Y> ? code::ok : code::no_result, M>::ok);
+      static_assert(detail::stacked<X, Y>::template verdict_at<Where>::ok);
+      return detail::stacked<X, Y>::call(*this, x, more...);
     }
   }
 };

@@ -32,12 +32,16 @@ template <class B> struct always_there : std::true_type {};
 template <> struct always_there<none> : std::false_type {};
 }  // namespace detail
 
-/// A style suits a kind if it shards nothing, or shards something that the kind (or the tensor it shares) has.
-template <class Style, class Kind> constexpr bool suits() {
-  if constexpr (!Style::allows_bias && detail::always_there<typename Kind::bias>::value) return false;
-  else if constexpr (Style::shards == role::none) return true;
+/// A style suits a kind if it shards nothing, or shards something that the kind (or the tensor it shares) has; a bias aside.
+template <class Style, class Kind> constexpr bool suits_without_bias() {
+  if constexpr (Style::shards == role::none) return true;
   else if constexpr (requires { typename Kind::shared; }) return cuts<Style, typename Kind::shared>;
   else return detail::cuts_any<Style>(member_types<typename Kind::template parameters<owned_by<Style, detail::probe_settings>>>{});
+}
+/// The same with the kind's bias, which a constexpr plan must reckon with even where the configuration may leave it out.
+template <class Style, class Kind> constexpr bool suits() {
+  if constexpr (!Style::allows_bias && detail::always_there<typename Kind::bias>::value) return false;
+  else return suits_without_bias<Style, Kind>();
 }
 
 namespace detail {
@@ -65,32 +69,42 @@ template <class D, int W> constexpr bool group_to_blame() {
   if constexpr (std::is_void_v<typename D::group>) return false;
   else return D::group::static_extent != dynamic && !dealable(&info<typename D::group>, D::group::static_extent, W);
 }
-template <class D, int W> constexpr bool may_share() {
-  if constexpr (group_to_blame<D, W>()) return may_share<out<typename D::group>, W>();
-  else if constexpr (constexpr code c = partition_fault<D, W>(); c == code::ok) return true;
-  else return verdict<c, shard<plain<D>>, extent<D::static_extent>, ranks_on_axis<W>, typename legal_for<D>::type>::ok && false;
-}
-template <int W, class P> struct shareable { static constexpr bool ok = true; };
-template <int W, class D> requires (W > 1) struct shareable<W, shard<D>> { static constexpr bool ok = may_share<D, W>(); };
-template <int W, class Parts> struct shareable_parts;
-template <int W, class... P> struct shareable_parts<W, dims<P...>> { static constexpr bool ok = (may_share<out<P>, W>() && ...); };
-template <int W, class D> requires (W > 1) struct shareable<W, packed<D>> : shareable_parts<W, typename plain<D>::parts> {};
 
-template <int W, class T> constexpr bool member_shareable() {
-  if constexpr (is_parameter<T>) return shareable<W, on_axis<typename T::placement_type>>::ok;
-  else return true;
-}
-template <int W, class... T> constexpr bool all_shareable(type_list<T...>) { return (member_shareable<W, T>() && ...); }
+/// Nothing is wrong.
+using sound = verdict<code::ok, void>;
+template <class... Verdict> struct first_unsound { using type = sound; };
+template <class H, class... T> struct first_unsound<H, T...> { using type = H; };
+template <class... T> struct first_unsound<sound, T...> : first_unsound<T...> {};
 
-/// Everything that can be wrong between plan and layer, said once.
-template <class At, class Kind, class Style, class Own> constexpr bool plan_is_sound() {
-  constexpr plan_fault f = At::fault();
-  constexpr rule_matches m = At::rules();
-  if constexpr (f.broken != code::ok) return verdict<f.broken, typename At::template rule_of<f.rule>, extent<f.position>>::ok && false;
-  else if constexpr (m.count > 1) return verdict<code::two_rules, At, typename At::template rule_of<m.first>, typename At::template rule_of<m.second>>::ok && false;
-  else if constexpr (!suits<Style, Kind>()) return verdict<code::unsuited_style, At, style<Style>, Kind, typename applicable_of<Kind, standard_styles>::type>::ok && false;
-  else return all_shareable<At::ranks()>(member_types<Own>{});
+/// May W ranks share D? The verdict names the dimension, not the layer, so that q, k and v together give one error.
+template <class D, int W> constexpr auto sharing() {
+  if constexpr (group_to_blame<D, W>()) return sharing<out<typename D::group>, W>();
+  else if constexpr (constexpr code c = partition_fault<D, W>(); c == code::ok) return std::type_identity<sound>{};
+  else return std::type_identity<verdict<c, shard<plain<D>>, extent<D::static_extent>, ranks_on_axis<W>, typename legal_for<D>::type>>{};
 }
+template <class D, int W> using sharing_verdict = typename decltype(sharing<D, W>())::type;
+template <int W, class P> struct sharing_of { using type = sound; };
+template <int W, class D> requires (W > 1) struct sharing_of<W, shard<D>> { using type = sharing_verdict<D, W>; };
+template <int W, class Parts> struct sharing_of_parts;
+template <int W, class... P> struct sharing_of_parts<W, dims<P...>> : first_unsound<sharing_verdict<out<P>, W>...> {};
+template <int W, class D> requires (W > 1) struct sharing_of<W, packed<D>> : sharing_of_parts<W, typename plain<D>::parts> {};
+template <int W, class T> struct member_sharing { using type = sound; };
+template <int W, class T> requires is_parameter<T> struct member_sharing<W, T> : sharing_of<W, on_axis<typename T::placement_type>> {};
+template <int W, class L> struct members_sharing;
+template <int W, class... T> struct members_sharing<W, type_list<T...>> : first_unsound<typename member_sharing<W, std::remove_const_t<T>>::type...> {};
+
+/// The first thing that is wrong between plan and layer, as the verdict that says it: named here, instantiated by the layer.
+template <class At, class Kind, class Style, class Own> struct plan_verdict {
+  static constexpr rule_matches m = At::rules();
+  static constexpr auto find() {
+    if constexpr (At::fault::value.broken != code::ok) return std::type_identity<typename At::fault::why>{};
+    else if constexpr (m.count > 1) return std::type_identity<verdict<code::two_rules, At, typename At::template rule_of<m.first>, typename At::template rule_of<m.second>>>{};
+    else if constexpr (!suits<Style, Kind>()) return std::type_identity<verdict<code::unsuited_style, At, style<Style>, Kind, typename applicable_of<Kind, standard_styles>::type>>{};
+    else return std::type_identity<typename members_sharing<At::ranks(), member_types<Own>>::type>{};
+  }
+  using type = typename decltype(find())::type;
+};
+template <class At, class Kind, class Style, class Own> using plan_verdict_of = typename plan_verdict<At, Kind, Style, Own>::type;
 }  // namespace detail
 
 }  // namespace shardproof

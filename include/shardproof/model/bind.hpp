@@ -37,6 +37,8 @@ struct layer_view {
   bool needs_rule;                                     ///< linear, embedding, experts: SP201 if no rule names it
   std::vector<const layout_value**> parameter;
   const layout_value** bias = nullptr;
+  bool bias_left_out = false;                          ///< optional, and the configuration has none
+  bool accepts(const style_fact& f) const { return f.suits || (bias_left_out && f.suits_without_bias); }
 };
 /// A rule without its plan's type.
 struct rule_view {
@@ -58,9 +60,9 @@ struct rule_view {
     int style = -1;
     for (int s = 0; s < l.style_count; ++s) if (first < 0 ? std::string_view(l.styles[s].name) == "replicated" : s == rules[std::size_t(first)].number) style = s;
     const style_fact& f = l.styles[style];
-    if (!f.suits) {
+    if (!l.accepts(f)) {
       std::string ok;
-      for (int s = 0; s < l.style_count; ++s) if (l.styles[s].suits) (ok += ok.empty() ? "" : ", ") += l.styles[s].name;
+      for (int s = 0; s < l.style_count; ++s) if (l.accepts(l.styles[s])) (ok += ok.empty() ? "" : ", ") += l.styles[s].name;
       throw error(code::unsuited_style, "at " + l.path + ", Style=" + f.name + ", Applicable=" + ok);
     }
     *l.chosen = style;
@@ -95,10 +97,13 @@ template <class M, class Set, class... More> bind_report bind(M& m, const text_p
   std::vector<detail::layer_view> layers;
   each_layer(m, [&](auto& l, const layer_numbers& n) {
     using L = std::remove_reference_t<decltype(l)>;
-    detail::layer_view v{detail::numbered(L::where::path(), n), L::tables::facts.data(), int(L::tables::facts.size()), &l.chosen, &l.name, detail::wants_rule<typename L::layer_kind>, {}, nullptr};
+    detail::layer_view v{detail::numbered(L::where::path(), n), L::tables::facts.data(), int(L::tables::facts.size()), &l.chosen, &l.name, detail::wants_rule<typename L::layer_kind>, {}, nullptr, false};
     if constexpr (requires { typename L::own; }) {
       each_member(static_cast<typename L::own&>(l), [&](auto& p) { if constexpr (detail::is_parameter<std::remove_cvref_t<decltype(p)>>) v.parameter.push_back(&p.place_); });
-      if constexpr (!std::is_same_v<decltype(l.bias), none>) v.bias = &l.bias.place_;
+      if constexpr (!std::is_same_v<decltype(l.bias), none>) {
+        v.bias = &l.bias.place_;
+        if constexpr (requires { l.bias.present; }) v.bias_left_out = !l.bias.present;
+      }
     } else v.parameter.push_back(&l.place_);
     layers.push_back(std::move(v));
   });

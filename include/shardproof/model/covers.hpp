@@ -27,24 +27,20 @@ constexpr std::string_view last_segment(std::string_view p) {
   while (dot > 0 && p[dot - 1] != '.') --dot;
   return p.substr(dot);
 }
-template <const std::string_view& Word, class I> struct spell;
-template <const std::string_view& Word, std::size_t... I> struct spell<Word, std::index_sequence<I...>> { using type = spelled<Word[I]...>; };
 /// What is wrong with the plan, or with its fit to the model, as static objects that types may refer to.
 template <template <class> class Model, const auto& Plan> struct coverage {
-  static constexpr plan_fault fault = Plan.fault();
+  static constexpr plan_fault fault = fault_of<Plan>::value;
   static constexpr uncovered rule = [] { if (fault.broken != code::ok) return uncovered{}; return first_uncovered<Model<at<Plan>>>(Plan); }();
   static constexpr bool sound = fault.broken == code::ok && rule.rule < 0;
-  static constexpr std::string_view word = fault.broken != code::ok ? fault.word : last_segment(rule.pattern);
-  using letters = typename spell<word, std::make_index_sequence<word.size()>>::type;
+  static constexpr std::string_view word = last_segment(rule.pattern);
 };
 }  // namespace detail
 
 /// True, or one error: SP202 for a rule without a layer, SP205 and SP206 for what is wrong with the plan itself.
 template <template <class> class Model, const auto& Plan> constexpr bool covers() {
   using c = detail::coverage<Model, Plan>;
-  if constexpr (c::fault.broken != code::ok)
-    return verdict<c::fault.broken, rule_number<Plan, c::fault.rule>, extent<c::fault.position>, typename c::letters>::ok;
-  else if constexpr (c::rule.rule >= 0) return verdict<code::unmatched_rule, rule_number<Plan, c::rule.rule>, typename c::letters>::ok;
+  if constexpr (c::fault.broken != code::ok) return detail::fault_of<Plan>::why::ok;
+  else if constexpr (c::rule.rule >= 0) return verdict<code::unmatched_rule, rule_number<Plan, c::rule.rule>, detail::letters_of<c::word>>::ok;
   else return true;
 }
 

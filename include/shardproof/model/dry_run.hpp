@@ -35,48 +35,58 @@ template <class M, class S> constexpr auto ghost_input(imagined& w, const S& s) 
 }
 }  // namespace detail
 
+namespace detail {
+/// The answer, by the type of what forward yields (dispatched, like the results of modules).
+template <class Y> struct costs { static constexpr ledger in(const imagined& w) { return w.book; } };
+template <> struct costs<broken> { static constexpr granted_ledger in(const imagined&) { return {}; } };
+}  // namespace detail
+
 /// Of a model that exists (its extents and alternatives set), while compiling or not; constexpr plans only.
 template <class M, class S, class Cache = no_cache_t> requires (detail::plan_in<M>::type::typed)
 constexpr auto dry_run(const M& m, ranks r, const S& s, const Cache& cache = no_cache) {
   imagined w{.where = detail::imagined_spot(r)};
-  auto ids = detail::ghost_input<M>(w, s);
-  if constexpr (any_broken<decltype(m.forward(ids, cache))>) return granted_ledger{};
-  else { (void)m.forward(ids, cache); return w.book; }
+  auto y = m.forward(detail::ghost_input<M>(w, s), cache);
+  return detail::costs<decltype(y)>::in(w);
 }
 /// The same with the loss: one training step.
 template <class M, class S> requires (detail::plan_in<M>::type::typed)
 constexpr auto dry_step(const M& m, ranks r, const S& s) {
   imagined w{.where = detail::imagined_spot(r)};
   auto ids = detail::ghost_input<M>(w, s);
-  if constexpr (any_broken<decltype(m.forward(ids, no_cache))>) return granted_ledger{};
-  else {
-    auto loss = cross_entropy(m.forward(ids, no_cache), ids);
-    if constexpr (any_broken<decltype(loss)>) return granted_ledger{};
-    else return w.book;
-  }
+  auto loss = cross_entropy(m.forward(ids, no_cache), ids);
+  return detail::costs<decltype(loss)>::in(w);
 }
 namespace detail {
 /// Reports what `covers` finds; false if it found something.
 template <template <class> class Model, const auto& Plan> constexpr bool static_assert_covers() { return covers<Model, Plan>() && coverage<Model, Plan>::sound; }
+/// Configures a model and gives it the extents of `table`.
+template <class M, class Config> constexpr void prepare(M& m, const Config& config, const extent_table& table) {
+  configure(m, config);
+  if (table.count) set_extents(m, &table);
+}
 }  // namespace detail
 
-/// Makes the model, configures it (`configure(config)` of its modules) and gives it the extents of `table`.
+/// Makes the model, configures it (`configure(config)` of its modules) and gives it the extents of `table`. Written out rather than
+/// passed on to the one above: every call in between is a line of each error.
 template <template <class> class Model, const auto& Plan, class S, class Cache = no_cache_t, class Config = unconfigured>
 constexpr auto dry_run(ranks r, const S& s, const Cache& cache = no_cache, const Config& config = {}, const extent_table& table = {}) {
   if constexpr (detail::static_assert_covers<Model, Plan>()) {
     Model<at<Plan>> m;
-    configure(m, config);
-    if (table.count) set_extents(m, &table);
-    return dry_run(m, r, s, cache);
+    detail::prepare(m, config, table);
+    imagined w{.where = detail::imagined_spot(r)};
+    auto y = m.forward(detail::ghost_input<Model<at<Plan>>>(w, s), cache);
+    return detail::costs<decltype(y)>::in(w);
   } else return granted_ledger{};
 }
 template <template <class> class Model, const auto& Plan, class S, class Config = unconfigured>
 constexpr auto dry_step(ranks r, const S& s, const Config& config = {}, const extent_table& table = {}) {
   if constexpr (detail::static_assert_covers<Model, Plan>()) {
     Model<at<Plan>> m;
-    configure(m, config);
-    if (table.count) set_extents(m, &table);
-    return dry_step(m, r, s);
+    detail::prepare(m, config, table);
+    imagined w{.where = detail::imagined_spot(r)};
+    auto ids = detail::ghost_input<Model<at<Plan>>>(w, s);
+    auto loss = cross_entropy(m.forward(ids, no_cache), ids);
+    return detail::costs<decltype(loss)>::in(w);
   } else return granted_ledger{};
 }
 

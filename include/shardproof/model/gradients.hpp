@@ -13,6 +13,7 @@
 #include <shardproof/tensor/ops/convert.hpp>
 namespace shardproof {
 
+namespace operations { struct backward; }              // a name in diagnostics
 /// From a scalar loss. @error SP401 the loss is Replicate, Varying or sharded.
 template <class D, class L> void backward(const tensor<data, D, L>& loss) {
   static_assert(D::rank == 0, "shardproof: backward starts from a scalar loss");
@@ -22,7 +23,7 @@ template <class D, class L> void backward(const tensor<data, D, L>& loss) {
       for (int a = 0; a < max_axes; ++a) if (!rules::loss_like(p.on[std::size_t(a)], a)) return false;
       return true;
     }(place);
-    static_assert(verdict<ok ? code::ok : code::loss_not_invariant, free_operation<struct backward_of_loss>, fed<L>>::ok);
+    static_assert(verdict<ok ? code::ok : code::loss_not_invariant, free_operation<operations::backward>, fed<L>>::ok);
     if constexpr (!ok) return;
   } else {
     for (int a = 0; a < max_axes; ++a)

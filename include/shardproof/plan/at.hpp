@@ -11,6 +11,20 @@ namespace shardproof {
 struct each;
 template <> constexpr std::string_view type_name<each>() { return "*"; }
 
+namespace detail {
+template <const std::string_view& Word, class I> struct spell;
+template <const std::string_view& Word, std::size_t... I> struct spell<Word, std::index_sequence<I...>> { using type = spelled<Word[I]...>; };
+/// A static string as a type, letter by letter.
+template <const std::string_view& Word> using letters_of = typename spell<Word, std::make_index_sequence<Word.size()>>::type;
+
+/// What is wrong with a plan by itself, and the verdict that says so: the same one wherever it is noticed.
+template <const auto& Plan> struct fault_of {
+  static constexpr plan_fault value = Plan.fault();
+  static constexpr std::string_view word = value.word;
+  using why = verdict<value.broken, rule_number<Plan, value.rule>, extent<value.position>, letters_of<word>>;
+};
+}  // namespace detail
+
 template <const auto& Plan, class... Tags> struct at {
   using plan = std::remove_cvref_t<decltype(Plan)>;
   template <class Tag> using child = at<Plan, Tags..., Tag>;
@@ -31,7 +45,7 @@ template <const auto& Plan, class... Tags> struct at {
   /// Which style the plan gives this layer, as a number in `plan::styles`.
   static constexpr int style_number() { return Plan.find(path()); }
   static constexpr int ranks() { return Plan.ranks; }
-  static constexpr plan_fault fault() { return Plan.fault(); }
+  using fault = detail::fault_of<Plan>;
   static constexpr rule_matches rules() { return rules_for(Plan, path()); }
   template <int I> using rule_of = rule_number<Plan, I>;
 };

@@ -58,7 +58,8 @@ inline cut cut_of(const extents& s, const layout_value& p, int axis) {
     c.table = s.table;
     c.at = i;
     c.whole = s.n[i];
-    for (int a = max_axes; --a > axis;) c.whole = local_extent(c.d, c.whole, p.on[std::size_t(a)], rank_on(a), ranks_on(a), c.table);
+    for (int a = max_axes; --a > axis;)
+      c.whole = local_extent(c.d, c.whole, p.on[std::size_t(a)], rank_on(a), ranks_on(a), c.table);
   }
   return c;
 }

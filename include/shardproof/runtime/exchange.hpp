@@ -2,9 +2,9 @@
 /// @file
 /// The communication primitives on real ranks: row `id` of the table forward, the row of its adjoint on the gradient.
 ///
-///     sp::ref r = sp::exchange(x, sp::primitive::convert_i_r, 0);                                // f: the gradient is all-reduced
-///     sp::ref y = sp::exchange(p, sp::primitive::all_reduce_p_i, 0);                             // g
-///     sp::ref w = sp::exchange(h, sp::primitive::all_gather_s_i, 0, &from);                      // uneven, empty and packed parts too
+///     sp::ref r = sp::exchange(x, sp::primitive::convert_i_r, 0);                  // f: the gradient is all-reduced
+///     sp::ref y = sp::exchange(p, sp::primitive::all_reduce_p_i, 0);               // g
+///     sp::ref w = sp::exchange(h, sp::primitive::all_gather_s_i, 0, &from);        // uneven, empty and packed parts too
 ///     sp::ref s = sp::exchange(h, sp::primitive::all_to_all_s_s, 0, &from, &to);
 ///
 /// On an axis of one rank every primitive returns its operand and communicates nothing. In a dry run nodes have shapes and no
@@ -76,7 +76,7 @@ inline void pull_exchange(node& y) {
   const exchange_state z = state_of<exchange_state>(y);
   node& x = *y.in[0];
   const physical p = primitive::backward(z.id);
-  y.g();                                                                     // zeros if no consumer had a gradient: every rank takes part
+  y.g();  // zeros if no consumer had a gradient: every rank takes part
   if (keeps_shape(p)) {
     if (p != physical::identity && (p == physical::mean || y.gradient.shared())) {
       buffer own(y.gradient_view().bytes());

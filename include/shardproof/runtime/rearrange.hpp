@@ -31,7 +31,8 @@ struct part {
   ranges r;
 };
 /// n entries of the cut dimension, between buffers that hold `extent` of them per row.
-inline void move(const view& dst, long dst_at, long dst_extent, const view& src, long src_at, long src_extent, long n, const around& a, bool add = false) {
+inline void move(const view& dst, long dst_at, long dst_extent, const view& src, long src_at, long src_extent, long n,
+                 const around& a, bool add = false) {
   if (a.times(n) == 0) return;
   device().copy({.dst = dst, .src = src, .rows = a.rows, .width = n * a.tail, .dst_row = dst_extent * a.tail, .dst_at = dst_at,
                  .src_row = src_extent * a.tail, .src_at = src_at, .accumulate = add});
@@ -74,7 +75,9 @@ inline bool in_rank_order(const cut& c, holders h, const around& a) {
   return a.rows == 1 && c.p.k == kind::shard && (h == holders::first || !has_copies(c));
 }
 /// Does this rank's part for `h` leave nothing of it out?
-inline bool complete(const cut& c, holders h) { return ranges_of(c, rank_on(c.axis), h).size() == local_extent(c, rank_on(c.axis)); }
+inline bool complete(const cut& c, holders h) {
+  return ranges_of(c, rank_on(c.axis), h).size() == local_extent(c, rank_on(c.axis));
+}
 
 /// This rank's part x without what does not count for `h`; x itself if everything does.
 inline view dense(const cut& c, holders h, const view& x, const around& a, buffer& space) {
@@ -115,7 +118,8 @@ inline view dealt(const cut& c, holders h, const view& whole, const around& a, c
   return out;
 }
 /// The reverse; what several ranks hold is summed.
-inline void assemble(const cut& c, holders h, const view& whole, const view& parts, const around& a, const std::vector<long>& counts) {
+inline void assemble(const cut& c, holders h, const view& whole, const view& parts, const around& a,
+                     const std::vector<long>& counts) {
   const bool add = h == holders::all && has_copies(c);
   if (add) device().fill(whole, 0);
   long offset = 0;

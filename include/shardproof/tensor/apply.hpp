@@ -70,6 +70,11 @@ template <class Op, class... P> constexpr outcome judge(int axis, placement x, P
 template <class A, class... P> struct facts_on { using type = fed<on<A, P>...>; };
 template <class... P> struct facts_on<tp, P...> { using type = fed<P...>; };
 
+/// The verdict on a broken rule, not instantiated yet. An operation that wants one particular placement says so: `wants`.
+template <code C, class Where, class Op, class Fed> struct verdict_on { using type = verdict<C, Where, typename reported_as<Op>::type, Fed>; };
+template <code C, class Where, class Op, class Fed> requires requires { typename Op::wants; }
+struct verdict_on<C, Where, Op, Fed> { using type = verdict<C, Where, typename reported_as<Op>::type, Fed, typename Op::wants>; };
+
 /// The type among C... that means placement p.
 template <class... C> constexpr int index_of(placement p) {
   const bool hit[] = {(C::value == p)..., true};
@@ -80,16 +85,20 @@ template <class... C> constexpr int index_of(placement p) {
 template <class Where, class Op, class A, class Extra, class... P> struct result_on;
 template <class Where, class Op, class A, class... C, class... P> struct result_on<Where, Op, A, dims<C...>, P...> {
   static constexpr outcome r = judge<Op>(A::id, placement(P::value)...);
-  static constexpr bool ok = verdict<r.broken, Where, typename reported_as<Op>::type, typename facts_on<A, P...>::type>::ok && r.ok();
+  static constexpr bool ok = r.ok();
+  using why = typename verdict_on<r.broken, Where, Op, typename facts_on<A, P...>::type>::type;
   static constexpr int i = index_of<invariant, replicate, partial, varying, P..., C...>(r.to);
   static_assert(!ok || i >= 0, "shardproof: an operation's result placement is none of its operands' and none it declares (apply<..., C...>)");
   using type = nth<(i < 0 ? 0 : i), invariant, replicate, partial, varying, P..., C...>;
 };
+template <class H, class... T> struct first_not_ok : std::conditional_t<H::ok && sizeof...(T) != 0, first_not_ok<T...>, H> {};
+template <class H> struct first_not_ok<H> : H {};
 /// All axes; `L` says which there are.
 template <class L, class Where, class Op, class Extra, class... X> struct result_of : result_on<Where, Op, tp, Extra, X...> {};
 template <class... On, class Where, class Op, class Extra, class... X> struct result_of<layout<On...>, Where, Op, Extra, X...> {
   template <class A> using one = result_on<Where, Op, A, Extra, on_axis<X, A>...>;
   static constexpr bool ok = (one<typename On::axis>::ok && ...);
+  using why = typename first_not_ok<one<typename On::axis>...>::why;
   using type = layout<on<typename On::axis, typename one<typename On::axis>::type>...>;
 };
 }  // namespace detail
@@ -111,7 +120,11 @@ template <class Where, class Out, class... C> struct apply {
     } else {
       using r = detail::result_of<axes_of<place_in<X>, place_in<Y>...>, Where, Op, dims<C...>, place_in<X>, place_in<Y>...>;
       if constexpr (r::ok) return build<typename r::type>(o, value_of<typename r::type>, s, x, y...);
-      else return broken{};
+      else if constexpr (Where::layer) return refused<typename r::why>{};
+      else {
+        static_assert(r::why::ok);
+        return broken{};
+      }
     }
   }
 

@@ -24,7 +24,7 @@ template <class Op> struct operation {
 };
 
 namespace detail {
-template <unsigned Integers, std::size_t I, class T> using operand_elements = std::conditional_t<(Integers >> I & 1), indices, elements<const T>>;
+template <unsigned Integers, std::size_t I, class T> using operand_elements = std::conditional_t<(Integers >> I & 1) != 0, shardproof::indices, elements<const T>>;
 template <class V> constexpr V as_elements(const erased::user_block& b) { return {static_cast<decltype(V::p)>(b.p), b.s, b.part.held, b.part.place}; }
 
 template <class Op, unsigned Integers, std::size_t... I>

@@ -104,7 +104,17 @@ struct broken {
   constexpr bool tracked() const { return false; }
   constexpr double item() const { return 0; }
 };
-template <class... X> inline constexpr bool any_broken = (std::is_same_v<std::remove_cvref_t<X>, broken> || ...);
+/// A rule broken inside a layer and not reported yet: the layer reports it, one line from the author's own, and yields `broken`.
+/// Whoever else meets it reports it on the spot, since asking whether it is broken instantiates the verdict.
+template <class Verdict> struct refused : broken { using why = Verdict; };
+template <class X> inline constexpr bool is_refused = false;
+template <class V> inline constexpr bool is_refused<refused<V>> = true;
+namespace detail {
+template <class X> inline constexpr bool is_broken = false;
+template <> inline constexpr bool is_broken<broken> = true;
+template <class V> inline constexpr bool is_broken<refused<V>> = V::ok;
+}  // namespace detail
+template <class... X> inline constexpr bool any_broken = (detail::is_broken<std::remove_cvref_t<X>> || ...);
 
 template <class X> concept tensor_like = requires { typename std::remove_cvref_t<X>::placement_type; typename std::remove_cvref_t<X>::dims_type; };
 template <class X> using place_in = typename std::remove_cvref_t<X>::placement_type;

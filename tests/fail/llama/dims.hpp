@@ -13,3 +13,6 @@ struct vocab : sp::dim<37> {};
 struct kv_heads : sp::dim<4, sp::groups> {};
 struct q_heads : sp::dim<8, sp::grouped_by<kv_heads>> {};
 struct head_dim : sp::dim<4> {};
+
+/// Extents of the residual stream, for programs of one module.
+using stream = sp::sizes_of<sp::dims<batch, seq, hidden>>;

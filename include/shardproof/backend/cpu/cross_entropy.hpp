@@ -17,25 +17,25 @@ inline row_shape rows_of(const view& x, const view& like) { return {like.count()
 }  // namespace detail
 
 inline void row_max(const view& top, const view& logits) {
-  const auto [rows, n] = detail::rows_of(logits, top);
-  visit_float(top.type, [&, rows = rows, n = n](auto zero) {
+  const detail::row_shape s = detail::rows_of(logits, top);
+  visit_float(top.type, [&](auto zero) {
     using T = decltype(zero);
     const operand<T> x(logits);
-    for (long r = 0; r < rows; ++r) top.as<T>()[r] = row_top(x.p + r * n, n);
+    for (long r = 0; r < s.rows; ++r) top.as<T>()[r] = row_top(x.p + r * s.n, s.n);
   });
 }
 
 inline void row_exp_sum(const view& sum, const view& hit, const view& logits, const view& top, const view& labels, long first) {
-  const auto [rows, n] = detail::rows_of(logits, top);
+  const detail::row_shape s = detail::rows_of(logits, top);
   const auto* const label = labels.as<const std::int64_t>();
-  visit_float(sum.type, [&, rows = rows, n = n](auto zero) {
+  visit_float(sum.type, [&](auto zero) {
     using T = decltype(zero);
     const operand<T> x(logits), largest(top);
-    for (long r = 0; r < rows; ++r) {
-      const T* const row = x.p + r * n;
-      sum.as<T>()[r] = T(exp_sum(row, n, largest.p[r], static_cast<T*>(nullptr)));
+    for (long r = 0; r < s.rows; ++r) {
+      const T* const row = x.p + r * s.n;
+      sum.as<T>()[r] = T(exp_sum(row, s.n, largest.p[r], static_cast<T*>(nullptr)));
       const long j = long(label[r]) - first;
-      hit.as<T>()[r] = label[r] >= 0 && j >= 0 && j < n ? row[j] - largest.p[r] : T(0);
+      hit.as<T>()[r] = label[r] >= 0 && j >= 0 && j < s.n ? row[j] - largest.p[r] : T(0);
     }
   });
 }
@@ -57,36 +57,36 @@ inline double loss_sum(const view& sum, const view& hit, const view& labels, lon
 }
 
 inline void cross_entropy_backward(const view& dlogits, const view& logits, const view& top, const view& sum, const view& labels, long first, double scale) {
-  const auto [rows, n] = detail::rows_of(logits, top);
+  const detail::row_shape s = detail::rows_of(logits, top);
   const auto* const label = labels.as<const std::int64_t>();
-  visit_float(dlogits.type, [&, rows = rows, n = n](auto zero) {
+  visit_float(dlogits.type, [&](auto zero) {
     using T = decltype(zero);
     using V = vec<T>;
     const operand<T> x(logits), largest(top), sums(sum);
-    for (long r = 0; r < rows; ++r) {
+    for (long r = 0; r < s.rows; ++r) {
       if (label[r] < 0) continue;
-      T* const to = dlogits.as<T>() + r * n;
+      T* const to = dlogits.as<T>() + r * s.n;
       const T highest = largest.p[r], by = T(scale / double(sums.p[r]));
-      map<T>(to, n, [=](const V& old, const V& v) -> V { return old + by * exp(V(v - highest)); }, to, x.p + r * n);
+      map<T>(to, s.n, [=](const V& old, const V& v) -> V { return old + by * exp(V(v - highest)); }, to, x.p + r * s.n);
       const long j = long(label[r]) - first;
-      if (j >= 0 && j < n) to[j] -= T(scale);
+      if (j >= 0 && j < s.n) to[j] -= T(scale);
     }
   });
 }
 
 /// An empty row, and one of nothing but NaN and -infinity, yields index `first` and value -infinity.
 inline void row_argmax(const view& index, const view& value, const view& x, long first) {
-  const auto [rows, n] = detail::rows_of(x, value);
-  visit_float(value.type, [&, rows = rows, n = n](auto zero) {
+  const detail::row_shape s = detail::rows_of(x, value);
+  visit_float(value.type, [&](auto zero) {
     using T = decltype(zero);
     const operand<T> from(x);
-    for (long r = 0; r < rows; ++r) {
-      const T* const row = from.p + r * n;
-      const T top = row_top(row, n);
+    for (long r = 0; r < s.rows; ++r) {
+      const T* const row = from.p + r * s.n;
+      const T top = row_top(row, s.n);
       long j = 0;
-      while (j < n && !(row[j] == top)) ++j;
+      while (j < s.n && !(row[j] == top)) ++j;
       value.as<T>()[r] = top;
-      index.as<std::int64_t>()[r] = first + (j < n ? j : 0);
+      index.as<std::int64_t>()[r] = first + (j < s.n ? j : 0);
     }
   });
 }

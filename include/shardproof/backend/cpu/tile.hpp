@@ -37,14 +37,14 @@ constexpr int vectors_for(long columns, int most, int width) { return columns > 
 template <class T, int R, int V>
 [[gnu::always_inline]] inline void write_tile(const vec<T> (&s)[R][V], const matrix<T>& c, long rows, long columns, bool add) {
   constexpr int width = lanes<T>;
-  if (c.column == 1 && columns == V * width) {
-    for (int r = 0; r < R; ++r) {
-      if (r >= rows) break;
-      for (int j = 0; j < V; ++j) {
-        T* const at = c.p + r * c.row + j * width;
-        store<T>(at, add ? load<T>(at) + s[r][j] : s[r][j]);
-      }
-    }
+  // The sums are only ever indexed by constants: one loop that the compiler does not unroll would keep all of them in memory.
+  if (c.column == 1 && columns == V * width && rows == R) {
+    if (add)
+      for (int r = 0; r < R; ++r)
+        for (int j = 0; j < V; ++j) store<T>(c.p + r * c.row + j * width, load<T>(c.p + r * c.row + j * width) + s[r][j]);
+    else
+      for (int r = 0; r < R; ++r)
+        for (int j = 0; j < V; ++j) store<T>(c.p + r * c.row + j * width, s[r][j]);
     return;
   }
   T tile[R][V * width];

@@ -20,9 +20,10 @@ class board {
   /// A rank's body threw, before any other did. Later failures are consequences and are dropped.
   void fail(int rank, std::exception_ptr what) {
     std::string words = "it threw an exception";
-    try { std::rethrow_exception(what); }
-    catch (const std::exception& e) { words = std::string("it threw: ") + e.what(); }
-    catch (...) {}
+    try {
+      std::rethrow_exception(what);
+    } catch (const std::exception& e) { words = std::string("it threw: ") + e.what(); } catch (...) {
+    }
     settle(rank, what, words, std::nullopt);
   }
   /// The engine found what is wrong; all ranks throw this.
@@ -31,7 +32,10 @@ class board {
   [[noreturn]] void stop(const call& c) const {
     const std::lock_guard guard(lock_);
     if (found_) throw *found_;
-    throw error(code::rank_lost, "rank " + std::to_string(culprit_) + " was lost (" + reason_ + "), so that this rank stops at " + describe(c) + ".", fix_lost);
+    throw error(
+        code::rank_lost,
+        "rank " + std::to_string(culprit_) + " was lost (" + reason_ + "), so that this rank stops at " + describe(c) + ".",
+        fix_lost);
   }
   /// The root cause; null if all went well.
   std::exception_ptr cause() const {
@@ -66,13 +70,17 @@ class board {
       const int absent = w.where->world_rank(r);
       const entry& a = entries_[std::size_t(absent)];
       if (a.returned)
-        return error(code::rank_lost, "rank " + std::to_string(absent) + " was lost: it returned from its body and does not reach " + describe(*w.at) +
-                                          ", where rank " + std::to_string(waiter) + " waits.",
-                     "make the same collective calls on every rank of a group; do not return early on some. [group " + w.where->name() + "]");
+        return error(code::rank_lost,
+                     "rank " + std::to_string(absent) + " was lost: it returned from its body and does not reach " +
+                         describe(*w.at) + ", where rank " + std::to_string(waiter) + " waits.",
+                     "make the same collective calls on every rank of a group; do not return early on some. [group " +
+                         w.where->name() + "]");
       if (!a.where) {
         if (!(seconds >= limit_)) return std::nullopt;
-        return error(code::rank_lost, "rank " + std::to_string(absent) + " was lost or did not reach " + describe(*w.at) + " within " + time() + ".",
-                     fix_lost + std::string(" [group ") + w.where->name() + "; rank " + std::to_string(waiter) + " waits there]");
+        return error(
+            code::rank_lost,
+            "rank " + std::to_string(absent) + " was lost or did not reach " + describe(*w.at) + " within " + time() + ".",
+            fix_lost + std::string(" [group ") + w.where->name() + "; rank " + std::to_string(waiter) + " waits there]");
       }
       if (seen[std::size_t(absent)])
         return disagreement(waiter, *w.at, absent, *a.at,
@@ -83,7 +91,7 @@ class board {
 
  private:
   struct entry {
-    const meeting* where = nullptr;              ///< null: the rank does not wait
+    const meeting* where = nullptr;  ///< null: the rank does not wait
     phase_number phase = 0;
     const call* at = nullptr;
     bool returned = false;

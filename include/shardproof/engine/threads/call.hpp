@@ -22,14 +22,14 @@ struct call {
   operation what = operation::barrier;
   dtype type = dtype::u8;
   reduction how = reduction::sum;
-  bool staged = true;                  ///< `source` is the engine's copy: nobody touches this rank's own buffers
+  bool staged = true;  ///< `source` is the engine's copy: nobody touches this rank's own buffers
   std::int32_t root = 0;
-  std::uint32_t index = 0;             ///< calls of this rank in this group, this one included: the first is #1
+  std::uint32_t index = 0;  ///< calls of this rank in this group, this one included: the first is #1
   std::uint32_t layer_hash = 0;
-  std::int64_t amount = 0;             ///< elements; a hash of the counts where there are several; split: the color
+  std::int64_t amount = 0;  ///< elements; a hash of the counts where there are several; split: the color
   const void* source = nullptr;
   void* target = nullptr;
-  const long* counts = nullptr;        ///< one a rank, where there are several; all_to_all: sent, then received
+  const long* counts = nullptr;  ///< one a rank, where there are several; all_to_all: sent, then received
   const char* layer = "";
 };
 static_assert(sizeof(call) <= 56);
@@ -70,7 +70,8 @@ inline std::string describe(const call& c) {
 
 inline constexpr const char* fix_schedule =
     "take the same branch around collectives on every rank, and bind each collective's result to a named local.";
-inline constexpr const char* fix_lost = "read that rank's first error; raise the time limit only if the step is really that long.";
+inline constexpr const char* fix_lost =
+    "read that rank's first error; raise the time limit only if the step is really that long.";
 
 namespace detail {
 inline std::string list(const long* counts, int n) {
@@ -92,7 +93,8 @@ inline std::string facts(const call& a, const call& b, int ranks) {
   };
   const bool data = a.what < operation::barrier && b.what < operation::barrier;
   if (data) {
-    if (detail::several(a.what) && detail::several(b.what)) add("counts", detail::list(a.counts, ranks), detail::list(b.counts, ranks));
+    if (detail::several(a.what) && detail::several(b.what))
+      add("counts", detail::list(a.counts, ranks), detail::list(b.counts, ranks));
     else if (a.what == b.what && !detail::several(a.what) && a.what != operation::all_to_all)
       add("count", std::to_string(a.amount), std::to_string(b.amount));
     add("dtype", shardproof::name_of(a.type), shardproof::name_of(b.type));

@@ -43,7 +43,12 @@ class meeting {
 
   /// `members` are the world ranks of the group, in the order of its ranks; `first` is the number before the first phase.
   meeting(std::vector<int> members, std::string name, std::size_t small_bytes = small, phase_number first = 0)
-      : members_(std::move(members)), name_(std::move(name)), small_bytes_(small_bytes), first_(first), lines_(2 * members_.size()), beds_(members_.size()) {
+      : members_(std::move(members)),
+        name_(std::move(name)),
+        small_bytes_(small_bytes),
+        first_(first),
+        lines_(2 * members_.size()),
+        beds_(members_.size()) {
     for (line& l : lines_) l.phase.store(first, std::memory_order_relaxed);
   }
   int size() const { return int(members_.size()); }

@@ -32,7 +32,6 @@ template <reduction R, class A> inline A combine(A a, A b) {
 // Inner loops have a constant length, so that g++ vectorises them at -O2 too (its cost model there refuses remainders).
 inline constexpr long strip = 32;
 
-
 // Sums of two and four buffers in place, where the buffers do not overlap: one pass through registers, half the time of the
 // general way.
 template <class T> void two_in_place(T* __restrict a, T* __restrict b, long first, long last) {
@@ -54,7 +53,7 @@ template <class T> void four_in_place(T* __restrict a, T* __restrict b, T* __res
 /// Any number of sources and targets. A strip of all sources is read before a target is written, so targets may be sources.
 template <class T, reduction R> void many(std::span<const void* const> from, std::span<void* const> to, long first, long last) {
   using A = typename computes_in<T>::type;
-  const auto part = [=](long at, auto n) {                  // n is a constant but for the remainder
+  const auto part = [=](long at, auto n) {  // n is a constant but for the remainder
     alignas(64) A sums[strip];
     const T* p = static_cast<const T*>(from[0]) + at;
     for (long j = 0; j < n; ++j) sums[j] = A(p[j]);

@@ -8,7 +8,7 @@
 /// On x86 two readings of the time stamp counter take 20 ns and two of steady_clock 52 ns.
 #include <chrono>
 #if defined(__x86_64__)
-#include <x86intrin.h>
+# include <x86intrin.h>
 #endif
 namespace shardproof::in_process {
 

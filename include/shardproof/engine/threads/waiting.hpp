@@ -13,8 +13,8 @@
 #include <thread>
 #include <vector>
 #if defined(__linux__)
-#include <pthread.h>
-#include <sched.h>
+# include <pthread.h>
+# include <sched.h>
 #endif
 namespace shardproof::in_process {
 
@@ -83,7 +83,9 @@ class patience {
   }
   /// Spinning has ended: from here on a look at shared state costs nothing that matters.
   bool yielding() const { return spun_ >= spins; }
-  double seconds() const { return start_ == clock::time_point{} ? 0 : std::chrono::duration<double>(clock::now() - start_).count(); }
+  double seconds() const {
+    return start_ == clock::time_point{} ? 0 : std::chrono::duration<double>(clock::now() - start_).count();
+  }
 
  private:
   int spun_ = 0;

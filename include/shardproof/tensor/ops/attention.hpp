@@ -73,7 +73,8 @@ template <class Heads, class KvHeads, class Keys, class Features> struct attenti
   static constexpr outcome rule(placement q, placement k, placement v) { return rules::attention(q, k, v, &info<Heads>, &info<KvHeads>, &info<Keys>, &info<Features>); }
   static constexpr outcome rule(placement q, placement k, placement v, placement sinks) {
     const outcome o = rule(q, k, v);
-    if (!o.ok() || sinks == q || (sinks.k == kind::replicate && !q.splits() && q.k != kind::invariant)) return o;
+    const bool heads_are_cut = q.splits() && q.d == &info<Heads>;
+    if (!o.ok() || sinks == q || (sinks.k == kind::replicate && !heads_are_cut && q.k != kind::invariant)) return o;
     return {q.rank_dependent() && sinks.k == kind::invariant ? code::drifting_parameter : code::heads_differ, q};
   }
   constexpr void charge(bill& b) const { b.flops(4 * (m.window && double(m.window) < keys ? double(m.window) : keys), 10 * keys); }

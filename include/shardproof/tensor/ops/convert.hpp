@@ -13,9 +13,17 @@
 namespace shardproof {
 
 namespace operations {
+/// In facts: the placement a kind stands for.
+template <kind K> struct placement_of_kind { using type = shard<primitive::some_dimension>; };
+template <> struct placement_of_kind<kind::invariant> { using type = invariant; };
+template <> struct placement_of_kind<kind::replicate> { using type = replicate; };
+template <> struct placement_of_kind<kind::varying> { using type = varying; };
+template <> struct placement_of_kind<kind::partial> { using type = partial; };
+
 /// One row of the table on one axis; D: the dimension that the result is cut along.
 template <class Name, int Row, class Axis = tp, class D = void> struct conversion {
   using reported_as = Name;
+  using wants = needs<typename placement_of_kind<primitive::table[Row].src>::type>;
   static constexpr int acts_on = Axis::id;
   static constexpr placement to() {
     constexpr kind k = primitive::table[Row].dst;

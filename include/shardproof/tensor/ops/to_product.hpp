@@ -34,6 +34,7 @@ inline ref to_product(const ref& x, const product_state& z) {
 
 namespace operations {
 template <class D, class... P> struct to_product {
+  using wants = needs<invariant>;
   static constexpr int acts_on = tp::id;
   double share = 0;                                    ///< of the last dimension that pays f
   static constexpr outcome rule(placement x) { return {x.k == kind::invariant ? code::ok : code::conversion, product<D, P...>::value}; }

@@ -1,0 +1,50 @@
+#pragma once
+/// @file
+/// Makes a model of any linked family, under one of four plans; whatever is wrong with the plan is said before any data is touched.
+///
+///     std::unique_ptr<sp::causal_lm> lm = sp::make_causal_lm(c, sp::plan_choice::automatic);
+///     auto other = sp::make_causal_lm(c, sp::plan_choice::run_time, plan_text, 4);     // four ranks: SP101 ... SP206
+///     for (const std::string& n : other->notes()) std::fprintf(stderr, "note: %s\n", n.c_str());
+#include <shardproof/families/import.hpp>
+#include <shardproof/families/registry.hpp>
+#include <shardproof/model/dry_check.hpp>
+namespace shardproof {
+
+enum class plan_choice {
+  automatic,                                           ///< the family's own, proved by the compiler
+  published,                                           ///< the one transformers ships, imported
+  none,                                                ///< everything whole on every rank
+  run_time                                             ///< a text given by the user
+};
+
+namespace families {
+/// The text to bind, and what is to be said about it. @error SP205, SP206 of a user's text.
+inline imported_plan chosen_plan(family_model& m, const entry& family, plan_choice choice, std::string_view text, bool tied) {
+  if (choice == plan_choice::none) return {"{}", {}};
+  if (choice == plan_choice::published) return import_plan(*family.published, m.layer_paths(), tied);
+  (void)parse_plan(text);                              // faults are shown in the text as it was given
+  std::vector<std::string> paths = m.layer_paths();
+  for (auto& p : m.possible_paths()) paths.push_back(std::move(p));
+  return framed_plan(text, family.published->prefix, paths);
+}
+}  // namespace families
+
+/// A model whose parameters have no values yet: load or initialise them next. `text`: of the plan, for `run_time`. `tp`: the ranks that
+/// will share it.
+/// @error SP605 no such family; SP105 the ranks cannot share it; under a plan that is read now also SP202 ... SP206 and, by a dry run of a
+/// training step, SP101 ... SP104, SP106, SP301, SP404.
+inline std::unique_ptr<causal_lm> make_causal_lm(const configuration& c, plan_choice choice = plan_choice::automatic, std::string_view text = {}, int tp = ranks_on()) {
+  const families::entry& family = families::at_least(c.model_type);
+  if (choice == plan_choice::automatic) {
+    auto m = family.make(c, false);
+    for (const auto& v : m->parameters()) require_dealable(v, tp);
+    return m;
+  }
+  auto m = family.make(c, true);
+  families::imported_plan p = families::chosen_plan(*m, family, choice, text, c.tie_word_embeddings);
+  m->bind_plan(p.text, std::move(p.notes), tp);
+  (void)dry_check(*m, ranks{tp}, tokens{1, 2});
+  return m;
+}
+
+}  // namespace shardproof

@@ -1,0 +1,169 @@
+// Every elementwise operation and every conversion under every placement of its inputs, on uneven and empty shards, in f64; and
+// the checker itself, which must report operations that are wrong.
+#include "law.hpp"
+namespace {
+using namespace laws_test;
+struct kv_heads : sp::dim<2, sp::groups> {};
+using pair = sp::fused<ffn, single>;
+const sizes<batch, ffn, single> x{4, 5, 1};
+
+TEST_CASE("activations obey the laws") {
+  law("silu", 5, [](const auto& a) { return sp::silu(a); }, x);
+  law("gelu", 5, [](const auto& a) { return sp::gelu(a); }, x);
+  law("gelu_tanh", 5, [](const auto& a) { return sp::gelu_tanh(a); }, x);
+  law("relu", 5, [](const auto& a) { return sp::relu(a); }, x);
+  law("squared_relu", 5, [](const auto& a) { return sp::squared_relu(a); }, x);
+  law("sigmoid", 5, [](const auto& a) { return sp::sigmoid(a); }, x);
+  law("tanh", 5, [](const auto& a) { return sp::tanh(a); }, x);
+  law("exp", 5, [](const auto& a) { return sp::exp(a); }, x);
+  law("softcap", 5, [](const auto& a) { return sp::softcap(a, 0.5); }, x);
+  for (int kind = 0; kind < 7; ++kind)
+    law("activate", 5, [kind](const auto& a) { return sp::activate(sp::activation_kind(kind), a); }, x);
+}
+
+TEST_CASE("sums and products obey the laws") {
+  law("scale", 6, [](const auto& a) { return 0.5 * a; }, x);
+  law("shift", 5, [](const auto& a) { return a + 0.5; }, x);
+  law("add", 6, [](const auto& a, const auto& b) { return a + b; }, x, x);
+  law("subtract", 6, [](const auto& a, const auto& b) { return a - b; }, x, x);
+  law("multiply", 7, [](const auto& a, const auto& b) { return a * b; }, x, x);
+  // A whole operand may meet a cut one if it lacks the dimension that is cut.
+  law("add, repeated over batch", 6, [](const auto& a, const auto& b) { return a + b; }, x, sizes<ffn, single>{});
+  law("multiply, repeated over batch", 7, [](const auto& a, const auto& b) { return a * b; }, x, sizes<ffn, single>{});
+  law("multiply, repeated over all", 7, [](const auto& a, const auto& b) { return a * b; }, x, sizes<single>{});
+  law("the same tensor twice", 5, [](const auto& a) { return a * sp::silu(a); }, x);
+  law("multiply of packed and products", 8, [](const auto& a, const auto& b) { return a * b; }, sizes<pair>{}, sizes<pair>{});
+}
+
+TEST_CASE("conversions obey the laws") {
+  law("to_replicate", 5, [](const auto& a) { return sp::to_replicate(a); }, x);
+  law("to_shard", 3, [](const auto& a) { return sp::to_shard(a, sp::along<ffn>{}); }, x);
+  law("all_reduce", 1, [](const auto& a) { return sp::all_reduce(a); }, x);
+  law("reduced", 6, [](const auto& a) { return sp::reduced(a); }, x);
+  law("all_gather", 3, [](const auto& a) { return sp::all_gather(a); }, x);
+  law("reduce_scatter", 1, [](const auto& a) { return sp::reduce_scatter(a, sp::along<ffn>{}); }, x);
+  law("one conversion, two consumers", 3, [](const auto& a) {
+    auto first = sp::to_shard(sp::to_replicate(a), sp::along<ffn>{});
+    auto second = sp::to_shard(sp::to_replicate(a), sp::along<ffn>{});
+    return first * second;
+  }, sizes<ffn>{});
+  law("there and back", 1, [](const auto& a) { return sp::all_gather(sp::reduce_scatter(a, sp::along<ffn>{})); }, x);
+  law("all_gather of packed", 3, [](const auto& a) { return sp::all_gather(a); }, sizes<batch, pair>{4, 6});
+  law("to_replicate of packed", 5, [](const auto& a) { return sp::to_replicate(a); }, sizes<batch, pair>{4, 6});
+}
+
+TEST_CASE("conversions of heads in copies obey the laws") {
+  const sizes<batch, kv_heads> heads{3, 2};                                  // at four ranks two hold each head
+  law("to_replicate of copies", 4, [](const auto& a) { return sp::to_replicate(a); }, heads);
+  law("to_shard into copies", 3, [](const auto& a) { return sp::to_shard(a, sp::along<kv_heads>{}); }, heads);
+  law("all_gather of copies", 2, [](const auto& a) { return sp::all_gather(a); }, heads);
+  law("reduce_scatter into copies", 1, [](const auto& a) { return sp::reduce_scatter(a, sp::along<kv_heads>{}); }, heads);
+}
+
+TEST_CASE("parts placed apart obey the laws") {
+  const sizes<batch, pair> whole{4, 6};
+  using I = sp::invariant;
+  using R = sp::replicate;
+  law("to_product", 1, [](const auto& a) { return sp::to_product<I, R>(a); }, whole);
+  law("to_product, first part", 1, [](const auto& a) { return sp::split(sp::to_product<I, R>(a)).first; }, whole);
+  law("to_product, second part", 1, [](const auto& a) { return sp::split(sp::to_product<I, R>(a)).second; }, whole);
+  law("to_product, both replicate", 1, [](const auto& a) {
+    auto [u, v] = sp::split(sp::to_product<R, R>(a));
+    return u * sp::silu(u) + u;
+  }, whole);
+}
+
+// ---- operations that are wrong ------------------------------------------------------------------------------------------
+struct squared : sp::operation<squared> {
+  static constexpr double flops = 1;
+  static constexpr sp::outcome rule(sp::placement a) { return sp::rules::nonlinear(a); }
+  static void compute(auto y, auto a) { for (long i = 0; i < y.count(); ++i) y[i] = a[i] * a[i]; }
+  static void pull(auto dy, auto, auto a, auto da) { for (long i = 0; i < da.count(); ++i) da[i] += 2 * a[i] * dy[i]; }
+};
+struct half_a_gradient : sp::operation<half_a_gradient> {
+  static constexpr double flops = 1;
+  static constexpr sp::outcome rule(sp::placement a) { return sp::rules::nonlinear(a); }
+  static void compute(auto y, auto a) { squared::compute(y, a); }
+  static void pull(auto dy, auto, auto a, auto da) { for (long i = 0; i < da.count(); ++i) da[i] += a[i] * dy[i]; }
+};
+struct takes_partial : sp::operation<takes_partial> {
+  static constexpr double flops = 1;
+  static constexpr sp::outcome rule(sp::placement a) { return sp::rules::linear_map(a); }
+  static void compute(auto y, auto a) { squared::compute(y, a); }
+  static void pull(auto dy, auto y, auto a, auto da) { squared::pull(dy, y, a, da); }
+};
+struct calls_it_invariant : sp::operation<calls_it_invariant> {
+  static constexpr double flops = 1;
+  static constexpr sp::outcome rule(sp::placement a) { return {a.whole() ? sp::code::ok : sp::code::operands_differ, sp::invariant::value}; }
+  static void compute(auto y, auto a) { squared::compute(y, a); }
+  static void pull(auto dy, auto y, auto a, auto da) { squared::pull(dy, y, a, da); }
+};
+// Forgets f: an Invariant operand enters rank-dependent compute, where each rank makes only an addend of its gradient.
+struct forgets_f : sp::operation<forgets_f> {
+  static constexpr double flops = 1;
+  static constexpr sp::outcome rule(sp::placement a, sp::placement b) {
+    const bool meet = (a.k == sp::kind::invariant && b.k == sp::kind::invariant) || (a.splits() && a.d == &sp::info<batch> && b.k == sp::kind::invariant);
+    return {meet ? sp::code::ok : sp::code::needs_f, a};
+  }
+  static void compute(auto y, auto a, auto b) { for (long i = 0; i < y.count(); ++i) y[i] = a[i] * b[i % b.count()]; }
+  static void pull(auto dy, auto, auto a, auto b, auto da, auto db) {
+    for (long i = 0; i < dy.count(); ++i) { da[i] += dy[i] * b[i % b.count()]; db[i % b.count()] += dy[i] * a[i]; }
+  }
+};
+// Mixes the last dimension and lets it be cut.
+template <class D> struct shares_of_a_row : sp::operation<shares_of_a_row<D>> {
+  static constexpr double flops = 2;
+  static constexpr sp::outcome rule(sp::placement a) { return sp::rules::nonlinear(a); }
+  static void compute(auto y, auto a) {
+    for (long r = 0; r < a.count(); r += a.last()) {
+      auto sum = a[0] * 0;
+      for (long i = r; i < r + a.last(); ++i) sum += a[i] * a[i];
+      for (long i = r; i < r + a.last(); ++i) y[i] = a[i] / sum;
+    }
+  }
+  static void pull(auto dy, auto y, auto a, auto da) {
+    for (long r = 0; r < a.count(); r += a.last()) {
+      auto sum = a[0] * 0, dot = a[0] * 0;
+      for (long i = r; i < r + a.last(); ++i) { sum += a[i] * a[i]; dot += dy[i] * y[i]; }
+      for (long i = r; i < r + a.last(); ++i) da[i] += (dy[i] - 2 * a[i] * dot) / sum;
+    }
+  }
+};
+
+TEST_CASE("an operation that is right passes, and a wrong one is named") {
+  law("squared", 5, [](const auto& a) { return sp::call(squared{}, a); }, x);
+  breaks("half a gradient", "1 rank, invariant: gradient of input 0 is ", [](const auto& a) { return sp::call(half_a_gradient{}, a); }, x);
+  breaks("lets a pending sum through", "2 ranks, partial -> partial: value is ", [](const auto& a) { return sp::call(takes_partial{}, a); }, x);
+  breaks("calls a Replicate Invariant", "2 ranks, replicate -> invariant: gradient of input 0 is ", [](const auto& a) { return sp::call(calls_it_invariant{}, a); }, x);
+  breaks("forgets f", "2 ranks, shard<batch>, invariant -> shard<batch>: gradient of input 1 is ",
+         [](const auto& a, const auto& b) { return sp::call(forgets_f{}, a, b); }, sizes<batch, ffn>{4, 5}, sizes<ffn>{});
+  breaks("lets its row be cut", "shard<ffn> -> shard<ffn>: value is ", [](const auto& a) { return sp::call(shares_of_a_row<ffn>{}, a); }, sizes<batch, ffn>{4, 5});
+}
+
+TEST_CASE("the checker names what ranks do differently") {
+  breaks("communicates without a charge", "charges 0 all_reduce forward and makes 1", [](const auto& a) {
+    if (double n = 1; sp::self.on[0]) sp::self.on[0]->all_reduce(&n, 1, sp::dtype::f64);
+    return sp::silu(a);
+  }, x);
+  breaks("refuses on one rank", "one rank refuses what another accepts", [](const auto& a) {
+    if (sp::rank_on() == 1) throw sp::error(sp::code::needs_f, "on rank 1");
+    return sp::silu(a);
+  }, x);
+  breaks("leaves the others waiting", "shardproof[SP50", [](const auto& a) {
+    if (sp::self.on[0] && sp::rank_on() == 0) sp::self.on[0]->barrier();
+    return sp::silu(a);
+  }, x);
+  breaks("places by rank", "ranks differ in the result's placement", [](const auto& a) {
+    auto y = sp::silu(a);
+    if (sp::rank_on() == 1) y.place_ = sp::interned(sp::varying::value);
+    return y;
+  }, x);
+  breaks("refuses everything", "every placement of the inputs is refused", [](const auto& a) { return sp::all_gather(sp::all_reduce(a)); }, x);
+  breaks("drops the last item", "elements instead of", [](const auto& a) {
+    auto y = sp::silu(a);
+    if (sp::ranks_on() > 1) y.at = sp::leaf(y.at->type, {y.at->s[0] - 1});
+    return y;
+  }, sizes<ffn>{});
+}
+
+}  // namespace
