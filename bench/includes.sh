@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What including shardproof costs: CPU seconds of one include, as ratios to what everybody pays anyway. One interleaved run, medians.
+# What including shardproof costs: CPU seconds of one include, as ratios to what everybody pays anyway; medians of one run.
 #
 #     bash bench/includes.sh                     # types.hpp, shardproof.hpp, backend/cpu.hpp, against their budgets
 #     bash bench/includes.sh --check             # and exit 1 over a budget
 #     bash bench/includes.sh FILE.cpp ...        # also `g++ -O2 -c FILE.cpp`, beside Eigen/Core with one product
 #
-# Budgets: types.hpp 2x and shardproof.hpp 5x the ten light standard headers, backend/cpu.hpp 1.3x Eigen/Core. CXX and ROUNDS (5) may be set.
+# Budgets: types.hpp 2x and shardproof.hpp 5x the ten light standard headers, backend/cpu.hpp 1.3x Eigen/Core.
+# CXX and ROUNDS (5) may be set; the rounds are interleaved.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cxx=${CXX:-g++} rounds=${ROUNDS:-5}
@@ -48,7 +49,7 @@ seconds() {
   fi
   awk '{ print $1 + $2 }' "$work/spent" >>"$work/$name.times"
 }
-median() { sort -n "$work/$1.times" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+median() { sort -n "$work/$1.times" | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
 
 for ((round = 0; round < rounds; ++round)); do
   for name in "${cases[@]}"; do

@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 #endif
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"      // g++ 12 on the AVX-512 intrinsics that Eigen uses
 #include <Eigen/Core>
 #include <shardproof/backend/cpu.hpp>
@@ -73,23 +74,23 @@ struct contest {
   }
 };
 
-/// 2 x 12 independent multiply-adds a round, all in registers.
+/// Eight independent multiply-adds a round, all in registers.
 volatile float sink;
 double multiply_add_peak_once() {
   using sp::cpu::vec;
-  constexpr int sums = 12;
+  constexpr int sums = 8;                                    // four cycles of latency on two units
   constexpr long rounds = 200000;
   vec<float> s[sums];
-  for (auto& x : s) x = sp::cpu::broadcast(1.0f);
+  sp::cpu::unrolled<sums>([&](auto i) SHARDPROOF_INLINE { s[i] = sp::cpu::broadcast(1.0f); });
   vec<float> by = sp::cpu::broadcast(0.999f);
   const double start = seconds();
   for (long r = 0; r < rounds; ++r)
-    for (auto& x : s) {
-      x = x * by + by;
-      sp::cpu::keep(x);
-    }
+    sp::cpu::unrolled<sums>([&](auto i) SHARDPROOF_INLINE {
+      s[i] = s[i] * by + by;
+      sp::cpu::keep(s[i]);
+    });
   const double taken = seconds() - start;
-  for (auto& x : s) sink = sp::cpu::sum<float>(x);
+  sink = sp::cpu::sum<float>(sp::cpu::add_up<float>(s));
   return double(rounds) * sums * sp::cpu::lanes<float> * 2 / taken;
 }
 float read_all(const float* p, long n) {
@@ -97,9 +98,8 @@ float read_all(const float* p, long n) {
   constexpr int width = sp::cpu::lanes<float>, sums = 8;
   sp::cpu::vec<float> s[sums]{};
   for (long i = 0; i + sums * width <= n; i += sums * width)
-    for (int j = 0; j < sums; ++j) s[j] += load<float>(p + i + j * width);
-  for (int j = 1; j < sums; ++j) s[0] += s[j];
-  return sp::cpu::sum<float>(s[0]);
+    sp::cpu::unrolled<sums>([&](auto j) SHARDPROOF_INLINE { s[j] += load<float>(p + i + j * width); });
+  return sp::cpu::sum<float>(sp::cpu::add_up<float>(s));
 }
 
 struct case_of { long k, n; };

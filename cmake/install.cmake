@@ -1,4 +1,4 @@
-# Installs the headers, the CMake package and the pkg-config file. All are independent of the architecture, so they lie below share/.
+# Installs the headers, the CMake package and the pkg-config file; none depends on the architecture, so they lie below share/.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_DATADIR}/cmake/shardproof)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building shardproof needs and this machine lacks (Debian 12; as root or with sudo). Says what it does in one line.
 #
-#     bash cmake/install_dependencies.sh            # compiler, cmake, ninja, ccache, python3, Eigen, Boost headers, CLI11, range-v3
+#     bash cmake/install_dependencies.sh            # g++, cmake, ninja, ccache, python3, Eigen, Boost headers, CLI11, range-v3
 #     bash cmake/install_dependencies.sh tests      # and Catch2, clang 19, nlohmann-json, pkg-config
 #     bash cmake/install_dependencies.sh long       # and the run-time libraries of clang's sanitizers and fuzzer
 set -euo pipefail

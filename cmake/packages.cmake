@@ -1,7 +1,7 @@
 # What shardproof's headers may use, found where present. Used by the build and, once installed, by find_package(shardproof).
 
-# Linked by shardproof::shardproof, each only if the consumer's machine has it: Eigen for backend/cpu.hpp, Boost.Hana for hana.hpp,
-# range-v3 for report/, threads for engine/threads.hpp.
+# Linked by shardproof::shardproof, each only if the consumer's machine has it: threads for engine/threads.hpp, Eigen for
+# backend/cpu.hpp, Boost.Hana for hana.hpp, range-v3 for report/.
 set(shardproof_packages
   Threads::Threads
   $<TARGET_NAME_IF_EXISTS:Eigen3::Eigen>
@@ -15,7 +15,7 @@ macro(shardproof_find_packages)
   find_package(range-v3 QUIET)
 endmacro()
 
-# shardproof_find_components(mpi cuda nccl): targets shardproof::<name> for those that the machine has, and shardproof_<name>_FOUND.
+# shardproof_find_components(mpi cuda nccl): targets shardproof::<name> for those the machine has, and shardproof_<name>_FOUND.
 macro(shardproof_find_components)
   foreach(component ${ARGN})
     set(shardproof_${component}_FOUND FALSE)

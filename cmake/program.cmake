@@ -19,7 +19,7 @@ if(SHARDPROOF_SANITIZE)
   endif()
 endif()
 
-# shardproof_holds(variable file regex): whether a line of `file` matches; the build is configured anew when that may have changed.
+# shardproof_holds(variable file regex): whether a line of `file` matches; the build is configured anew when `file` changes.
 function(shardproof_holds variable file regex)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
   file(STRINGS ${file} lines REGEX "${regex}")

@@ -16,11 +16,12 @@ sanitize() {
   local name=$1 flags=$2; shift 2
   local folder=$build-$name
   # A fixed address layout, else ThreadSanitizer of g++ 12 refuses kernels with much address randomisation.
-  if cmake -S "$root" -B "$folder" -G Ninja -DSHARDPROOF_BUILD_TESTS=ON -DSHARDPROOF_BUILD_EXAMPLES=OFF -DSHARDPROOF_BUILD_BENCH=OFF \
-       -DSHARDPROOF_NATIVE=OFF -DSHARDPROOF_WARNINGS_AS_ERRORS=OFF -DSHARDPROOF_COMPONENTS= -DSHARDPROOF_SANITIZE="$flags" >"$folder.log" 2>&1 &&
+  local options=(-DSHARDPROOF_BUILD_TESTS=ON -DSHARDPROOF_BUILD_EXAMPLES=OFF -DSHARDPROOF_BUILD_BENCH=OFF -DSHARDPROOF_COMPONENTS=
+                 -DSHARDPROOF_NATIVE=OFF -DSHARDPROOF_WARNINGS_AS_ERRORS=OFF -DSHARDPROOF_SANITIZE="$flags")
+  if cmake -S "$root" -B "$folder" -G Ninja "${options[@]}" >"$folder.log" 2>&1 &&
      cmake --build "$folder" -j "$jobs" >>"$folder.log" 2>&1; then
-    env "$@" setarch -R ctest --test-dir "$folder" --no-tests=error -R '^(unit|equivalence)\.' --timeout 3600 -j 1 --output-on-failure \
-      >"$folder.out" 2>&1
+    env "$@" setarch -R ctest --test-dir "$folder" --no-tests=error -R '^(unit|equivalence)\.' --timeout 3600 -j 1 \
+      --output-on-failure >"$folder.out" 2>&1
     local status=$?
     tail -n 40 "$folder.out"
     if [ $status -eq 0 ]; then say "$flags: clean"; else missed "$flags: see $folder.out"; fi
@@ -42,8 +43,8 @@ fuzz() {
     fi
     local seeds=("$root/tests/fuzz/$name"/)
     [ -d "${seeds[0]}" ] || seeds=()
-    if (cd "$build/fuzz" && "./$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
-          "$name.corpus" "${seeds[@]}") >"$build/fuzz/$name.log" 2>&1; then
+    if (cd "$build/fuzz" && "./$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+          -verbosity=0 "$name.corpus" "${seeds[@]}") >"$build/fuzz/$name.log" 2>&1; then
       say "fuzz $name: $(grep -m1 number_of_executed_units "$build/fuzz/$name.log" | tr -s ' ') in $seconds s, no crash"
     else
       tail -n 30 "$build/fuzz/$name.log"; missed "fuzz $name: see $build/fuzz/$name.log"
@@ -61,7 +62,8 @@ for part in $wanted; do
     scripts)
       for script in "$root"/tests/long/*.sh; do
         [ -e "$script" ] || continue
-        if SHARDPROOF="$build/bin/shardproof" bash "$script"; then say "$(basename "$script"): ok"; else missed "$(basename "$script")"; fi
+        name=$(basename "$script")
+        if SHARDPROOF="$build/bin/shardproof" bash "$script"; then say "$name: ok"; else missed "$name"; fi
       done ;;
     mutation) python3 "$root/tests/tools/mutate.py" --count "${SHARDPROOF_MUTANTS:-100}" --jobs "$jobs" || missed "mutation" ;;
     *) missed "there is no part '$part'" ;;

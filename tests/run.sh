@@ -5,7 +5,7 @@
 #     bash tests/run.sh -R must_fail     # what follows goes to ctest
 #     bash tests/run.sh --long           # then sanitizers, fuzzing and mutation too (hours)
 #
-# SHARDPROOF_BUILD names the build folder (default: build/ beside this repository's CMakeLists.txt), SHARDPROOF_JOBS the compilers at once.
+# SHARDPROOF_BUILD names the build folder (default: build/ at the repository's top), SHARDPROOF_JOBS the compilers at once.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${SHARDPROOF_BUILD:-$root/build}
@@ -36,7 +36,8 @@ fi
 # build_in FOLDER option...: configures and builds there
 build_in() {
   local folder=$1; shift
-  cmake -S "$root" -B "$folder" -G Ninja ${launcher:-} -DSHARDPROOF_BUILD_TESTS=ON -DSHARDPROOF_BUILD_EXAMPLES=ON "$@" >"$folder.log" 2>&1 ||
+  cmake -S "$root" -B "$folder" -G Ninja ${launcher:-} -DSHARDPROOF_BUILD_TESTS=ON -DSHARDPROOF_BUILD_EXAMPLES=ON "$@" \
+    >"$folder.log" 2>&1 ||
     { cat "$folder.log"; return 1; }
   cmake --build "$folder" -j "$jobs"
 }

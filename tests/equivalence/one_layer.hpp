@@ -52,7 +52,8 @@ inline double difference(const figures& a, const figures& b) {
   for (const auto& [name, g] : a.gradients) d = std::max(d, b.gradients.count(name) ? difference(g, b.gradients.at(name)) : 1e9);
   return d;
 }
-/// What was charged against what was made.
+/// What was charged against what was made. Bytes are exact on the first rank; one that holds a copy of another's heads is charged
+/// for a part that it does not send.
 inline std::string compared(const sp::pass& p, const sp::traffic_counters& before, const sp::traffic_counters& after) {
   const int charged[] = {p.all_reduces, p.all_gathers, p.reduce_scatters, p.all_to_alls, p.broadcasts};
   double bytes = 0;
@@ -62,7 +63,7 @@ inline std::string compared(const sp::pass& p, const sp::traffic_counters& befor
     if (const long made = after.calls[k] - before.calls[k]; made != charged[k])
       out += std::to_string(charged[k]) + " " + sp::name_of(sp::collective(k)) + " charged and " + std::to_string(made) + " made; ";
   }
-  if (bytes != p.bytes) out += std::to_string(p.bytes) + " bytes charged and " + std::to_string(bytes) + " moved; ";
+  if (sp::rank_on() == 0 ? bytes != p.bytes : bytes > p.bytes) out += std::to_string(p.bytes) + " bytes charged and " + std::to_string(bytes) + " moved; ";
   return out;
 }
 
@@ -127,7 +128,7 @@ template <class Model, class X> std::vector<figures> measure(int ranks, const sp
 
 struct worst { double difference = 0; int runs = 0; };
 /// A style on a layer with these extents, on so many ranks, under both kinds of plan, against the layer whole on one rank.
-template <class Style, class Kind, class Entry, class X> void check(worst& w, const sp::extent_table& table, std::initializer_list<int> ranks, long ids = 0) {
+template <class Style, class Kind, class Entry, class X> void check(worst& w, const sp::extent_table& table, const std::vector<int>& ranks, long ids = 0) {
   using model = of<Kind, Entry>;
   const figures one = measure<typename of<Kind, as_it_is>::template model<sp::at<one_rule<sp::replicated>>>, X>(1, table, "", ids)[0];
   REQUIRE(one.miscounted == "");

@@ -44,7 +44,8 @@ way "install into a prefix that is moved afterwards" install_headers
 with_cuda=OFF
 [ -n "$nvcc" ] && with_cuda=ON || skip "no nvcc: a .cu consumer"
 export CUDACXX=$nvcc                                                 # empty is as good as unset
-way "find_package, with the CPU backend (a .cu file too: $with_cuda)" consumer find_package -DWITH_BACKEND=ON -DWITH_CUDA=$with_cuda
+way "find_package, with the CPU backend (a .cu file too: $with_cuda)" \
+  consumer find_package -DWITH_BACKEND=ON -DWITH_CUDA=$with_cuda
 way "add_subdirectory" consumer add_subdirectory
 way "FetchContent, with the CPU backend" consumer FetchContent -DWITH_BACKEND=ON
 if command -v pkg-config >/dev/null; then way "pkg-config" with_pkg_config; else skip "no pkg-config"; fi

@@ -33,7 +33,7 @@ def relative(path):
 
 @functools.lru_cache(maxsize=None)
 def system_includes():
-    """Folders of packages that do not lie in the compilers' own search path, as -isystem flags (so that their warnings are theirs)."""
+    """Folders of packages outside the compilers' own search path, as -isystem flags (so that their warnings are theirs)."""
     folders = [f for f in ("/usr/include/eigen3", "/usr/local/include/eigen3") if os.path.isdir(f)][:1]
     folders += [f for f in (str(Path(p).parent.parent / "include") for p in [nvcc_path()] if p) if os.path.isdir(f)]
     mpi = shutil.which("mpicxx")
@@ -67,7 +67,7 @@ class Compiler:
         return [self.path, "-std=c++20", "-fsyntax-only", *WARNINGS, *extra, "-Iinclude", *system_includes(), *flags, file]
 
     def matches(self, words):
-        """True if `words` (from the command line or a `// compilers:` line) name this compiler, fully or by family; none names all."""
+        """True if `words` (of the command line or a `// compilers:` line) name it, fully or by family; no word names all."""
         return not words or any(self.name == w or self.family == w or self.name.split("-")[0] == w for w in words)
 
 
@@ -174,7 +174,8 @@ def sources(pattern):
 
 def closing(name, passed, failed, skipped=0, note=""):
     """The last line of a check, in the form tests/tools/summary.py adds up; returns the exit status."""
-    print(f"{name}: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "") + (f"  ({note})" if note else ""))
+    extra = (f", {skipped} skipped" if skipped else "") + (f"  ({note})" if note else "")
+    print(f"{name}: {passed} passed, {failed} failed{extra}")
     return 1 if failed else 0
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes docs/errors.md: a section per code, from the catalogue and from the programs of tests/fail.
 
-    python3 tests/tools/errors_page.py             # exit 1 if the page is out of date (compilers' texts aside: they name line numbers)
-    python3 tests/tools/errors_page.py --write     # writes it, with the texts of the compilers of this machine; others stay as they are
+    python3 tests/tools/errors_page.py             # exit 1 if the page is out of date (the compilers' texts aside)
+    python3 tests/tools/errors_page.py --write     # writes it, with the texts of this machine's compilers; others stay
 """
 import argparse
 import re
@@ -15,13 +15,13 @@ from must_fail import Expected, error_lines, even
 PAGE = ROOT / "docs" / "errors.md"
 INTRO = """# Errors
 
-Every refusal is one sentence, `shardproof[SPnnn] what. Fix: how.`, the same at compile time and at run time. The compiler prints the
-facts beside it as type names: the layer's path `at<plan, layers, each, mlp, down_proj>`, what it was `fed<>`, what it `needs<>`. At run
-time the facts follow the sentence in brackets. Search this page for the number or for a piece of your own compiler's text: the texts
-below are what the compilers really print (only the line numbers of the headers may have moved since).
+Every refusal is one sentence, `shardproof[SPnnn] what. Fix: how.`, the same at compile time and at run time. The compiler prints
+the facts beside it as type names: the layer's path `at<plan, layers, each, mlp, down_proj>`, what it was `fed<>`, what it
+`needs<>`. At run time the facts follow the sentence in brackets. Search this page for the number or for a piece of your own
+compiler's text: the texts below are what the compilers really print (only the line numbers of the headers may have moved since).
 
-This page is made by `python3 tests/tools/errors_page.py --write` from the programs in `tests/fail`, each of which is compiled twice by
-the tests: as broken, where exactly this sentence must appear, and as fixed, where nothing may.
+This page is made by `python3 tests/tools/errors_page.py --write` from the programs in `tests/fail`, each of which is compiled
+twice by the tests: as broken, where exactly this sentence must appear, and as fixed, where nothing may.
 """
 
 
@@ -87,7 +87,7 @@ def section(cases, cache, found, kept):
     for case in cases:
         yield f"\n**Meaning.** {case.what}\n\n**Fix.** {case.fix}\n"
         if not case.files:
-            yield "\nNo program in `tests/fail` provokes it: it is raised when a plan, a file or a command is read, or by another check.\n"
+            yield "\nNo program in `tests/fail` provokes it: it is raised when a plan, a file or a command is read.\n"
             continue
         file = min(case.files, key=lambda f: (len(Expected(f).sentences), (ROOT / f).read_text().count("\n"), f))
         broken, fixed = halves(file)

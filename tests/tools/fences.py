@@ -6,9 +6,9 @@
 
 A fence belongs to the comment right above it:
 
-    <!-- examples/block.cpp [mlp] -->          the lines between two `//! [mlp]` lines of that file (`#! [mlp]` in CMake and shell)
+    <!-- examples/block.cpp [mlp] -->          the lines between two `//! [mlp]` lines of that file (`#! [mlp]` in CMake)
     <!-- examples/block.cpp -->                the whole file
-    <!-- refused: tests/fail/x.cpp g++-12 -->  what that compiler prints for a program that must fail (checked where it is present)
+    <!-- refused: tests/fail/x.cpp g++-12 -->  what that compiler prints for a program that must fail (where present)
     <!-- illustration -->                      code that is not meant to be compiled; the only way to have an unchecked C++ fence
 """
 import argparse
@@ -18,14 +18,15 @@ import textwrap
 
 from common import Cache, ROOT, closing, common_options, compilers, sources
 
-FENCE = re.compile(r"(?:<!-- (?P<note>[^\n]*?) -->[ \t]*\n\s*)?^(?P<ticks>```+)(?P<language>[^\n]*)\n(?P<body>.*?)^(?P=ticks)[ \t]*$", re.M | re.S)
+FENCE = re.compile(r"(?:<!-- (?P<note>[^\n]*?) -->[ \t]*\n\s*)?"
+                   r"^(?P<ticks>```+)(?P<language>[^\n]*)\n(?P<body>.*?)^(?P=ticks)[ \t]*$", re.M | re.S)
 SOURCE = re.compile(r"^(?P<path>(?:examples|tests|bench|cmake|include)/\S+?)(?: \[(?P<mark>[^\]]+)\])?$")
 REFUSED = re.compile(r"^refused: (?P<path>\S+) (?P<compiler>\S+)$")
 GENERATED = {"docs/errors.md"}                                       # checked by errors_page.py
 
 
 def marked(path, mark):
-    """The text between the two marks, without the indentation its lines share; the whole file, marks dropped, where `mark` is None."""
+    """The text between the two marks, less the indentation its lines share; the whole file, marks dropped, for no mark."""
     lines = (ROOT / path).read_text().splitlines()
     is_mark = [re.match(r"\s*(?://|#)! \[([^\]]+)\]\s*$", line) for line in lines]
     if mark is None:

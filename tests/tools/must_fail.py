@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Compiles every program of tests/fail twice: as it should be (no diagnostic at all), and with -DMUST_FAIL (refused, by the rule).
+"""Compiles every program of tests/fail twice: as it should be (no diagnostic), and with -DMUST_FAIL (refused, by the rule).
 
-    python3 tests/tools/must_fail.py                             # all files, all compilers of this machine; a table; exit 1 on failure
+    python3 tests/tools/must_fail.py                             # all files, all compilers; a table; exit 1 on failure
     python3 tests/tools/must_fail.py sp107 --compilers g++       # only files whose name contains sp107
     python3 tests/tools/must_fail.py --print tests/fail/x.cpp clang-19      # what a user sees
 
@@ -25,7 +25,8 @@ import sys
 
 from common import Cache, ROOT, closing, common_options, compilers, in_parallel, sources
 
-ERROR_LINE = re.compile(r"^(?:[^\s].*?:\d+(?::\d+)?: |[^\s].*?\(\d+\): |[\w+.-]+: )(?:(?:fatal|catastrophic|internal compiler) )?error\b.*", re.M)
+ERROR_LINE = re.compile(r"^(?:[^\s].*?:\d+(?::\d+)?: |[^\s].*?\(\d+\): |[\w+.-]+: )"
+                        r"(?:(?:fatal|catastrophic|internal compiler) )?error\b.*", re.M)
 HEAD = re.compile(r"^// (error|code|path|errors|lines|near|compilers)(?:\(([^)]*)\))?: *(.*?) *$")
 
 
@@ -97,7 +98,8 @@ def judge(expected, compiler, answer):
     if limit and lines > limit:
         return f"{lines} lines, more than {limit}"
     name = re.escape(expected.file.split("/")[-1])
-    if expected.near and not re.search(rf"{name}[:(]\d+|at line \d+ of \S*{name}", "\n".join(answer.text.splitlines()[: expected.near])):
+    first = "\n".join(answer.text.splitlines()[: expected.near])
+    if expected.near and not re.search(rf"{name}[:(]\d+|at line \d+ of \S*{name}", first):
         return f"its own file and line are not within the first {expected.near} lines"
     return None
 
@@ -131,7 +133,8 @@ def run(files, found, missing, cache, jobs):
     for name, lines in lengths.items():
         if lines:
             print(f"lines of a refusal, {name}: median {statistics.median(lines):g}, longest {max(lines)}")
-    print(f"must-fail: {len(files)} files x compilers {' '.join(c.name for c in found)}: {len(work) - failed} passed, {failed} failed")
+    names = " ".join(c.name for c in found)
+    print(f"must-fail: {len(files)} files x compilers {names}: {len(work) - failed} passed, {failed} failed")
     if not files or not found:
         print("must-fail: nothing to do: no file or no compiler")
         return closing("must_fail", 0, 1)

@@ -13,7 +13,8 @@ NEGATION = re.compile(r"(?<=[\s(])!(?=[\w(])")
 ARMS = re.compile(r"\? (?P<a>[\w:.\->\[\]]+) : (?P<b>[\w:.\->\[\]]+)(?=[\s;,)}])")
 ENUM = re.compile(r"\benum class (\w+)[^{;]*\{([^}]*)\}", re.S)
 ENUMERATOR = re.compile(r"\b(\w+)::(\w+)\b(?!\(|<|::)")
-SKIPPED = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)+\'|^[ \t]*#(?:[^\n]*\\\n)*[^\n]*|\bstatic_assert\s*\(|\boperator\s*\S+|'
+SKIPPED = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)+\'|^[ \t]*#(?:[^\n]*\\\n)*[^\n]*|'
+                     r"\bstatic_assert\s*\(|\boperator\s*\S+|"
                      r"\benum class [^{;]*\{[^}]*\}|\b(?:template|concept|requires)\b|\)[\w\s]*= 0;|"
                      r"\bok = true; (?=static_assert)", re.M | re.S)           # pure virtual; a value behind a failed assertion
 
@@ -45,7 +46,7 @@ def closing_bracket(text, start, pairs="()"):
 
 
 def code_only(text):
-    """`text` with everything blanked that is no running code: comments, strings, directives, static_asserts, enum and template heads."""
+    """`text` with all blanked that is no running code: comments, strings, directives, static_asserts, enums, template heads."""
     kept = list(text)
 
     def blank(start, end):

@@ -6,8 +6,8 @@
     python3 tests/tools/mutate.py --list --in core                           # only says what could be changed
     python3 tests/tools/mutate.py --command 'some command run in the copied tree' ...
 
-Each mutant lives in a copy of the tree. Killed means: the header's own assertions, a static test, a must-fail program, or a unit test
-breaks (tests that can see the header, nearest first), or runs out of time. A mutant that is no C++ at all is left out of the count.
+Each mutant lives in a copy of the tree. Killed means: the header's own assertions, a static test, a must-fail program, or a unit
+test breaks (tests that can see the header, nearest first), or runs out of time. A mutant that is no C++ at all is left out.
 The list of survivors is the result: each is a missing test or a change without meaning.
 """
 import argparse
@@ -107,7 +107,8 @@ class Tree:
                 shutil.copytree(ROOT / part, self.folder / part, symlinks=True)
         stub = self.folder / "pch" / "catch2" / "catch.hpp"          # precompiled, found before the real one by -Ipch
         stub.parent.mkdir(parents=True)
-        real = next((p for p in ("/usr/include/catch2/catch.hpp", "/usr/local/include/catch2/catch.hpp") if os.path.isfile(p)), "")
+        places = ("/usr/include/catch2/catch.hpp", "/usr/local/include/catch2/catch.hpp")
+        real = next((p for p in places if os.path.isfile(p)), "")
         stub.write_text(f'#include "{real}"\n')
         self.run("g++", *FLAGS, "-x", "c++-header", "-o", f"{stub}.gch", str(stub))
 
@@ -263,7 +264,8 @@ def main():
     with tempfile.TemporaryDirectory() as top:
         trees = [Tree(suite, Path(top) / f"tree{i}") for i in range(options.jobs)]
         suite.baseline(trees)
-        print(f"{len(suite.took)} tests pass unchanged ({time.monotonic() - began:.0f} s); {len(chosen)} of {len(every)} mutants", flush=True)
+        print(f"{len(suite.took)} tests pass unchanged ({time.monotonic() - began:.0f} s); "
+              f"{len(chosen)} of {len(every)} mutants", flush=True)
         in_threads(work, trees)
     share = report(results, every, began)
     return 0 if chosen and share >= options.at_least else 1

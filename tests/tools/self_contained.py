@@ -13,7 +13,8 @@ import tempfile
 from common import Cache, ROOT, closing, common_options, compilers, in_parallel, sources
 
 DEVICE_STOREYS = ("core", "plan", "runtime", "tensor", "layer")
-OPTIONAL_PACKAGE = re.compile(r"fatal error: '?((?:mpi|nccl|cuda\w*|cublas\w*|cudnn\w*|dnnl\w*|oneapi/\S+?|nvtx3/\S+?)\.hp*)'?[: ]")
+OPTIONAL_PACKAGE = re.compile(r"fatal error: '?"
+                              r"((?:mpi|nccl|cuda\w*|cublas\w*|cudnn\w*|dnnl\w*|oneapi/\S+?|nvtx3/\S+?)\.hp*)'?[: ]")
 
 
 def main():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compiles tests/static on every compiler of this machine: to compile, without a warning, is to pass. Counts the static assertions.
+"""Compiles tests/static on every compiler here: to compile, without a warning, is to pass. Counts the static assertions.
 
     python3 tests/tools/static.py
     python3 tests/tools/static.py partition --compilers g++        # only files whose name contains `partition`

@@ -30,52 +30,47 @@ template <class T> constexpr int next_rows(long m) {
 // c[i, j] (+)= a[i] . b[j] for i < M, j < weights <= J; a missing row of weights repeats the last.
 template <class T, class B, int M, int J>
 [[gnu::noinline]] void dot_tile(long weights, long k, const T* a, long a_row, const B* b, long b_row, const matrix<T>& c, bool add) {
-  constexpr int width = lanes<T>, results = M * J, unrolled = results == 1 ? 8 : 1;
+  constexpr int width = lanes<T>, results = M * J, parts = 8;
   vec<T> s[M][J]{};
   long t = 0;
-  if constexpr (unrolled > 1) {
-    vec<T> part[unrolled]{};
-    for (; t + unrolled * width <= k; t += unrolled * width)
-      for (int u = 0; u < unrolled; ++u) part[u] += load<T>(b + t + u * width) * load<T>(a + t + u * width);
-    for (int half = unrolled / 2; half; half /= 2)
-      for (int u = 0; u < half; ++u) part[u] += part[u + half];
-    s[0][0] = part[0];
+  if constexpr (results == 1) {
+    vec<T> part[parts]{};
+    for (; t + parts * width <= k; t += parts * width)
+      unrolled<parts>([&](auto u) SHARDPROOF_INLINE { part[u] += load<T>(b + t + u * width) * load<T>(a + t + u * width); });
+    s[0][0] = add_up<T>(part);
   }
   const B* row[J];
-  for (int j = 0; j < J; ++j) row[j] = b + std::min<long>(j, weights - 1) * b_row;
-  const auto step = [&](auto from) {
+  unrolled<J>([&](auto j) SHARDPROOF_INLINE { row[j] = b + std::min<long>(j, weights - 1) * b_row; });
+  const auto step = [&](auto from) SHARDPROOF_INLINE {
     vec<T> w[J];
-    for (int j = 0; j < J; ++j) {
+    unrolled<J>([&](auto j) SHARDPROOF_INLINE {
       w[j] = from(row[j] + t);
       keep(w[j]);
       if constexpr (results > 1) __builtin_prefetch(row[j] + J * b_row + t, 0, 2);
-    }
-    for (int i = 0; i < M; ++i) {
+    });
+    unrolled<M>([&](auto i) SHARDPROOF_INLINE {
       vec<T> x = from(a + i * a_row + t);
-      if constexpr (J > 1) keep(x);
-      for (int j = 0; j < J; ++j) s[i][j] += x * w[j];
-    }
+      keep(x);
+      unrolled<J>([&](auto j) SHARDPROOF_INLINE { s[i][j] += x * w[j]; });
+    });
   };
-  for (; t + width <= k; t += width) step([](auto* p) { return load<T>(p); });
-  if (t < k) step([n = k - t](auto* p) { return load_part<T>(p, n); });
+  for (; t + width <= k; t += width) step([](auto* p) SHARDPROOF_INLINE { return load<T>(p); });
+  if (t < k) step([n = k - t](auto* p) SHARDPROOF_INLINE { return load_part<T>(p, n); });
 
-  T result[(results + width - 1) / width * width];
+  constexpr int groups = (results + width - 1) / width;
+  T result[groups * width];
   if constexpr (results <= 2) {
-    for (int e = 0; e < results; ++e) result[e] = sum<T>(s[e / J][e % J]);
+    unrolled<results>([&](auto e) SHARDPROOF_INLINE { result[e] = sum<T>(s[e / J][e % J]); });
   } else {
-    for (int first = 0; first < results; first += width) {
+    unrolled<groups>([&](auto g) SHARDPROOF_INLINE {
       vec<T> square[width]{};
-      for (int e = 0; e < width; ++e)
-        if (first + e < results) square[e] = s[(first + e) / J][(first + e) % J];
+      unrolled<std::min(width, results - g * width)>([&](auto e) SHARDPROOF_INLINE { square[e] = s[(g * width + e) / J][(g * width + e) % J]; });
       transpose<T>(square);
-      for (int half = width / 2; half; half /= 2)
-        for (int e = 0; e < half; ++e) square[e] += square[e + half];
-      store<T>(result + first, square[0]);
-    }
+      store<T>(result + g * width, add_up<T>(square));
+    });
   }
   for (int i = 0; i < M; ++i)
-    for (int j = 0; j < J; ++j) {
-      if (j >= weights) break;
+    for (int j = 0; j < J && j < weights; ++j) {
       T& to = c.p[i * c.row + j * c.column];
       to = add ? to + result[i * J + j] : result[i * J + j];
     }

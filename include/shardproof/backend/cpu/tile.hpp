@@ -37,19 +37,17 @@ constexpr int vectors_for(long columns, int most, int width) { return columns > 
 template <class T, int R, int V>
 [[gnu::always_inline]] inline void write_tile(const vec<T> (&s)[R][V], const matrix<T>& c, long rows, long columns, bool add) {
   constexpr int width = lanes<T>;
-  // The sums are only ever indexed by constants: one loop that the compiler does not unroll would keep all of them in memory.
   if (c.column == 1 && columns == V * width && rows == R) {
-    if (add)
-      for (int r = 0; r < R; ++r)
-        for (int j = 0; j < V; ++j) store<T>(c.p + r * c.row + j * width, load<T>(c.p + r * c.row + j * width) + s[r][j]);
-    else
-      for (int r = 0; r < R; ++r)
-        for (int j = 0; j < V; ++j) store<T>(c.p + r * c.row + j * width, s[r][j]);
+    unrolled<R>([&](auto r) SHARDPROOF_INLINE {
+      unrolled<V>([&](auto j) SHARDPROOF_INLINE {
+        T* const at = c.p + r * c.row + j * width;
+        store<T>(at, add ? vec<T>(load<T>(at) + s[r][j]) : s[r][j]);
+      });
+    });
     return;
   }
   T tile[R][V * width];
-  for (int r = 0; r < R; ++r)
-    for (int j = 0; j < V; ++j) store<T>(&tile[r][j * width], s[r][j]);
+  unrolled<R>([&](auto r) SHARDPROOF_INLINE { unrolled<V>([&](auto j) SHARDPROOF_INLINE { store<T>(&tile[r][j * width], s[r][j]); }); });
   const auto each = [&](long count) {
     for (long i = 0; i < columns; ++i)
       for (long r = 0; r < count; ++r) {
@@ -66,17 +64,17 @@ template <class T, int R, int V, bool Steps>
 [[gnu::noinline]] void tile(long k, const T* p, long p_stride, const T* v, long v_stride, const matrix<T>& c, long rows, long columns, bool add) {
   vec<T> s[R][V]{};
   const T* row[R];
-  for (int r = 0; r < R; ++r) row[r] = p + (Steps ? std::min<long>(r, rows - 1) * p_stride : r);      // a missing row repeats the last
+  unrolled<R>([&](auto r) SHARDPROOF_INLINE { row[r] = p + (Steps ? std::min<long>(r, rows - 1) * p_stride : r); });    // a missing row repeats the last
   for (long t = 0; t < k; ++t, v += v_stride) {
     vec<T> b[V];
-    for (int j = 0; j < V; ++j) {
+    unrolled<V>([&](auto j) SHARDPROOF_INLINE {
       b[j] = load<T>(v + j * lanes<T>);
       keep(b[j]);
-    }
-    for (int r = 0; r < R; ++r) {
+    });
+    unrolled<R>([&](auto r) SHARDPROOF_INLINE {
       const T a = row[r][Steps ? t : t * p_stride];
-      for (int j = 0; j < V; ++j) s[r][j] += a * b[j];
-    }
+      unrolled<V>([&](auto j) SHARDPROOF_INLINE { s[r][j] += a * b[j]; });
+    });
   }
   write_tile<T, R, V>(s, c, rows, columns, add);
 }
@@ -113,9 +111,9 @@ template <class T, class U> void pack_panel(long k, long columns, const matrix<c
     if (here == n)
       for (; t + n <= k; t += n) {
         vec<T> square[n];
-        for (int i = 0; i < n; ++i) square[i] = load<T>(v.p + (g + i) * v.column + t);
+        unrolled<n>([&](auto i) SHARDPROOF_INLINE { square[i] = load<T>(v.p + (g + i) * v.column + t); });
         transpose<T>(square);
-        for (int i = 0; i < n; ++i) store<T>(out + (t + i) * width + g, square[i]);
+        unrolled<n>([&](auto i) SHARDPROOF_INLINE { store<T>(out + (t + i) * width + g, square[i]); });
       }
     for (; t < k; ++t)
       for (int i = 0; i < n; ++i) out[t * width + g + i] = i < here ? T(v.p[(g + i) * v.column + t]) : T(0);
@@ -130,8 +128,17 @@ template <class T> void pack_rows(long rows, long k, const matrix<const T>& p, T
       for (long i = 0; i < tile_rows; ++i) out[t * tile_rows + i] = i < left ? p.p[(r + i) * p.row + t * p.column] : T(0);
   }
 }
+// out[rows][k]. Fetches the next `rows` rows meanwhile: the arithmetic between two calls hides the stream from the processor.
 template <class T, class U> void widen_rows(long rows, long k, const matrix<const U>& p, T* out) {
-  for (long r = 0; r < rows; ++r) map<T>(out + r * k, k, [](const vec<T>& x) { return x; }, p.p + r * p.row);
+  constexpr long width = lanes<T>;
+  for (long r = 0; r < rows; ++r) {
+    const U* const from = p.p + r * p.row;
+    for (long t = 0; t < k; t += width) {
+      __builtin_prefetch(from + rows * p.row + t, 0, 2);
+      if (t + width <= k) store<T>(out + r * k + t, load<T>(from + t));
+      else store_part<T>(out + r * k + t, load_part<T>(from + t, k - t), k - t);
+    }
+  }
 }
 }  // namespace detail
 

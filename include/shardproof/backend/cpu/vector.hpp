@@ -53,6 +53,13 @@ template <class V> [[gnu::always_inline]] inline void keep(V& v) {
 #endif
 }
 
+/// f(0) ... f(N - 1), each with its index as a constant. Arrays of vectors stay in registers only if they are never indexed by a
+/// variable, and whether a compiler unrolls a loop depends on its version and on -O: here it has no choice.
+template <int N, class F> [[gnu::always_inline]] inline void unrolled(F f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) { (f(std::integral_constant<int, I>{}), ...); }(std::make_integer_sequence<int, N>{});
+}
+#define SHARDPROOF_INLINE __attribute__((always_inline))
+
 // ---- memory; no address needs an alignment
 template <class T> [[gnu::always_inline]] inline vec<T> load(const T* p) {
   vec<T> v;
@@ -115,6 +122,15 @@ template <class T> [[gnu::always_inline]] inline T largest(const vec<T>& v) {
   return some[0];
 }
 
+/// v[0] + ... + v[N - 1] by halves, N a power of two.
+template <class T, int N, int Half = N / 2> [[gnu::always_inline]] inline vec<T> add_up(vec<T> (&v)[N]) {
+  if constexpr (Half == 0) return v[0];
+  else {
+    unrolled<Half>([&](auto i) SHARDPROOF_INLINE { v[i] += v[i + Half]; });
+    return add_up<T, N, Half / 2>(v);
+  }
+}
+
 namespace detail {
 // One exchange of a butterfly: lanes whose index has bit S change places with those of the partner that have not.
 template <class T, int S, bool High, std::size_t... I>
@@ -129,12 +145,13 @@ template <class T, int S, bool High, std::size_t... I>
 template <class T, int S = 1> [[gnu::always_inline]] inline void transpose(vec<T> (&v)[lanes<T>]) {
   if constexpr (S < lanes<T>) {
     constexpr auto all = std::make_index_sequence<std::size_t(lanes<T>)>{};
-    for (int i = 0; i < lanes<T>; ++i) {
-      if (i & S) continue;
-      const vec<T> a = v[i], b = v[i + S];
-      v[i] = detail::exchange<T, S, false>(a, b, all);
-      v[i + S] = detail::exchange<T, S, true>(a, b, all);
-    }
+    unrolled<lanes<T>>([&](auto i) SHARDPROOF_INLINE {
+      if constexpr (!(i & S)) {
+        const vec<T> a = v[i], b = v[i + S];
+        v[i] = detail::exchange<T, S, false>(a, b, all);
+        v[i + S] = detail::exchange<T, S, true>(a, b, all);
+      }
+    });
     transpose<T, 2 * S>(v);
   }
 }
@@ -153,10 +170,10 @@ template <class F, class... T> [[gnu::always_inline]] inline double sum_wide(lon
   vec<double> s[parts]{};
   long i = 0;
   for (; i + parts * width <= n; i += parts * width)
-    for (int j = 0; j < parts; ++j) s[j] += f(load_wide(x + i + j * width)...);
+    unrolled<parts>([&](auto j) SHARDPROOF_INLINE { s[j] += f(load_wide(x + i + j * width)...); });
   double rest = 0;
   for (; i < n; ++i) rest += f(broadcast(double(x[i]))...)[0];
-  return sum<double>((s[0] + s[1]) + (s[2] + s[3])) + rest;
+  return sum<double>(add_up<double>(s)) + rest;
 }
 
 /// y[i] = f(x[i]...), f of vectors of T; the x may be bf16 or f16, and y may be one of them.

@@ -1,0 +1,23 @@
+// error: shardproof[SP103] a nonlinear operation is applied to a Partial value: f(a+b) != f(a)+f(b). Fix: all_reduce (sp::reduced) or reduce_scatter first.
+// code: SP103
+// path: at<tensor_parallel, norm>, .*fed<partial, invariant>
+// near: 12
+// lines: g++ 24, clang 24
+#include <shardproof/shardproof.hpp>
+#include "llama/dims.hpp"
+
+template <class At> struct mlp {
+  SP_LAYER(up_proj, sp::linear<hidden, ffn>);
+  SP_LAYER(down_proj, sp::linear<ffn, hidden>);
+  SP_LAYER(norm, sp::rms_norm<hidden>);
+  constexpr auto forward(const auto& x, auto&&) const {
+    auto y = down_proj(sp::silu(up_proj(x)));                   // a pending sum
+#ifdef MUST_FAIL
+    return norm(y);
+#else
+    return norm(sp::reduced(y));
+#endif
+  }
+};
+inline constexpr sp::plan tensor_parallel{sp::colwise{"up_proj"}, sp::rowwise_partial{"down_proj"}};
+static_assert(sp::dry_run<mlp, tensor_parallel>(sp::ranks{4}, stream{2, 5, 16}).forward.all_reduces == 1);

@@ -1,0 +1,23 @@
+// error: shardproof[SP116] this module's forward yields no tensor here: an error above, a missing return, or an argument missing or too many (a cache?). Fix: return the result, and call the module with the arguments its forward takes.
+// code: SP116
+// path: no_result, mlp<at<tensor_parallel, mlp>>
+// near: 12
+// lines: g++ 24, clang 24
+#include <shardproof/shardproof.hpp>
+#include "llama/dims.hpp"
+
+template <class At> struct gated {
+  SP_LAYER(up_proj, sp::linear<hidden, ffn>);
+  SP_LAYER(down_proj, sp::linear<ffn, hidden>);
+#ifdef MUST_FAIL
+  constexpr auto forward(const auto& x) const { (void)down_proj(sp::silu(up_proj(x))); }
+#else
+  constexpr auto forward(const auto& x) const { return down_proj(sp::silu(up_proj(x))); }
+#endif
+};
+template <class At> struct outer {
+  SP_LAYER(mlp, sp::block<gated>);
+  constexpr auto forward(const auto& x, auto&&) const { return x + mlp(x); }
+};
+inline constexpr sp::plan tensor_parallel{sp::colwise{"mlp.up_proj"}, sp::rowwise{"mlp.down_proj"}};
+static_assert(sp::dry_run<outer, tensor_parallel>(sp::ranks{4}, stream{2, 5, 16}).forward.all_reduces == 1);
