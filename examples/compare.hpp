@@ -44,7 +44,7 @@ template <class Model, class Sizes> std::vector<double> everything(int ranks, co
 /// Prints the largest difference; false if it is more than rounding.
 inline bool same_as_one_device(const char* what, int ranks, const std::vector<double>& one, const std::vector<double>& many) {
   double worst = one.size() == many.size() ? 0 : INFINITY;
-  for (std::size_t i = 0; i < one.size() && i < many.size(); ++i) worst = std::fmax(worst, std::abs(one[i] - many[i]));
+  for (std::size_t i = 0; i < one.size() && i < many.size(); ++i) worst = std::fmax(worst, std::abs(one[i] - many[i]) / std::fmax(1, std::abs(one[i])));
   std::printf("%-28s %d rank%s %zu numbers, largest difference from one device %.1e\n", what, ranks, ranks == 1 ? ": " : "s:", one.size(), worst);
   return worst < 1e-12;
 }

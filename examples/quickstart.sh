@@ -8,7 +8,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${SHARDPROOF_BUILD:-$root/build}
-steps=${STEPS:-120}
+steps=${STEPS:-250}
 work=$(mktemp -d)
 step=starting
 finish() {

@@ -20,6 +20,7 @@ struct heads : sp::dim<8, sp::units> {};
 /// Its output [latent | rotary] lies as [Invariant | Replicate]; a split takes the parts apart.
 struct mla_kv_a_proj : sp::style_defaults {
   static constexpr auto name = "mla_kv_a_proj";
+  template <class Kind> static constexpr bool applies = sp::info<sp::last_of<typename Kind::out>>.parts == 2;
   template <class Site> using fed = sp::invariant;
   static constexpr auto after(const auto& y, const auto& bias) { return sp::to_product<sp::invariant, sp::replicate>(y + bias); }
 };

@@ -1,6 +1,6 @@
 // error: shardproof[SP101] placement mismatch: this layer's parallel style needs a different input placement than it is fed: a fused dimension arrives in one piece (see fed<>, needs<>). Fix: take it apart with sp::split and feed one part.
 // code: SP101
-// path: at<tensor_parallel, down_proj>, style<rowwise>, fed<packed<fused<ffn, ffn>>>, needs<shard<fused<ffn, ffn>>>
+// path: at<tensor_parallel, down_proj>, style<rowwise>, fed<packed<(fused<ffn, ffn>|both)>>, needs<shard<(fused<ffn, ffn>|both)>>
 // near: 12
 // lines: g++ 24, clang 24
 #include <shardproof/shardproof.hpp>

@@ -1,7 +1,7 @@
 // error: shardproof[SP102] an Invariant value enters rank-dependent compute: its gradient would miss an all-reduce, and it holds the whole of a dimension of which the other operand holds a shard (see fed<>). Fix: give the layer that produces it a colwise style (packed_colwise for a fused dimension).
 // code: SP102
 // path: operations::product_of_tensors, fed<shard<ffn>, invariant>
-// path: mlp<at<tensor_parallel>>
+// path: at<tensor_parallel>
 // near: 12
 // lines: g++ 24, clang 24
 #include <shardproof/shardproof.hpp>

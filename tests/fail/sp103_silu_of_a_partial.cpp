@@ -1,7 +1,7 @@
 // error: shardproof[SP103] a nonlinear operation is applied to a Partial value: f(a+b) != f(a)+f(b). Fix: all_reduce (sp::reduced) or reduce_scatter first.
 // code: SP103
 // path: operations::silu, fed<partial>
-// path: mlp<at<tensor_parallel>>
+// path: at<tensor_parallel>
 // near: 14
 // lines: g++ 24, clang 27
 #include <shardproof/shardproof.hpp>

@@ -1,7 +1,7 @@
 // error: shardproof[SP104] a Partial value is combined with a value that is not Partial: the other term would be counted once per rank. Fix: add bias and residual after the reduction (sp::reduced), or add Partial to Partial and reduce once.
 // code: SP104
 // path: operations::sum, fed<invariant, partial>
-// path: mlp<at<tensor_parallel>>
+// path: at<tensor_parallel>
 // near: 14
 // lines: g++ 24, clang 24
 #include <shardproof/shardproof.hpp>

@@ -1,7 +1,7 @@
 // error: shardproof[SP106] a tensor is split along a dimension that is sharded as one block: the pieces would mix blocks. Fix: give the producer a packed style (packed_colwise for fused gate|up or q|k|v).
 // code: SP106
 // path: operations::split, fed<shard<fused<ffn, ffn>>>
-// path: mlp<at<tensor_parallel>>
+// path: at<tensor_parallel>
 // near: 15
 // lines: g++ 24, clang 27
 #include <shardproof/shardproof.hpp>

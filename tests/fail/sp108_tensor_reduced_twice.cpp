@@ -1,7 +1,7 @@
 // error: shardproof[SP108] a reducing collective is fed a value that is not a pending sum: it would add unrelated shards or count one value once per rank. Fix: all_gather a sharded value; drop the reduction of an equal one.
 // code: SP108
 // path: operations::all_reduce, fed<invariant>, needs<partial>
-// path: mlp<at<tensor_parallel>>
+// path: at<tensor_parallel>
 // near: 15
 // lines: g++ 24, clang 27
 #include <shardproof/shardproof.hpp>

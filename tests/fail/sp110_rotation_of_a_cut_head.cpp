@@ -1,7 +1,7 @@
 // error: shardproof[SP110] a head would be cut across ranks: a shard boundary falls inside head_dim features (see heads, head_dim, ranks<>). Fix: shard by whole heads, and replicate KV heads when there are more ranks than KV heads.
 // code: SP110
 // path: fed<shard<head_dim>>
-// path: attention<at<tensor_parallel>>
+// path: at<tensor_parallel>
 // near: 12
 // lines: g++ 24, clang 27
 // A map on every head, sharded along the head's own features, then rotary positions, which need them together.

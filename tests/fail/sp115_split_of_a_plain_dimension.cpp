@@ -1,7 +1,7 @@
 // error: shardproof[SP115] split yields one part per part of the fused dimension, and this tensor's last dimension is not fused. Fix: declare the producer's output as sp::fused<...>, or drop the split.
 // code: SP115
 // path: operations::split, fed<dims<batch, seq, ffn>>
-// path: mlp<at<tensor_parallel>>
+// path: at<tensor_parallel>
 // near: 12
 // lines: g++ 24, clang 24
 #include <shardproof/shardproof.hpp>

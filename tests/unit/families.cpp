@@ -4,14 +4,7 @@
 #include <vector>
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/families/make.hpp>
-#include <shardproof/layer/linear.hpp>
-#include <shardproof/layer/module.hpp>
-#include <shardproof/model/bind.hpp>
-#include <shardproof/model/gather.hpp>
-#include <shardproof/model/init.hpp>
-#include <shardproof/tensor/ops/activation.hpp>
-#include <shardproof/tensor/ops/split.hpp>
-#include <shardproof/types.hpp>
+#include <shardproof/shardproof.hpp>
 
 namespace families = sp::families;
 using sp::plan_choice;
@@ -277,9 +270,9 @@ template <class At> struct fused_mlp {
   }
 };
 template <class At> struct one_block {
-  SP_LAYER(table, sp::embedding<wide, narrow>);
+  SP_LAYER(embed, sp::embedding<wide, narrow>);
   SP_LAYER(mlp, sp::block<fused_mlp>);
-  constexpr auto forward(const auto& ids, auto&&) const { return mlp(table(ids)); }
+  constexpr auto forward(const auto& ids, auto&&) const { return mlp(embed(ids)); }
 };
 inline constexpr sp::run_time_plan<> from_text;
 const sp::extent_table wide_is_24 = [] { sp::extent_table t; t.set<wide>(24); return t; }();
@@ -302,7 +295,7 @@ TEST_CASE("a model of one's own under a run-time plan is checked by the same dry
   CHECK(refused_block(R"({"mlp.gate_up_proj": "packed_colwise"})") == 101);
   one_block<sp::at<from_text>> m;
   sp::set_extents(m, &wide_is_24);
-  sp::bind(m, sp::parse_plan(R"({"table": "embedding_rowwise", "mlp.gate_up_proj": "packed_colwise", "mlp.down_proj": "rowwise"})"), 2);
+  sp::bind(m, sp::parse_plan(R"({"embed": "embedding_rowwise", "mlp.gate_up_proj": "packed_colwise", "mlp.down_proj": "rowwise"})"), 2);
   const sp::ledger l = sp::dry_run(m, sp::ranks{2}, sp::tokens{2, 5});
   CHECK(l.forward.all_reduces == 2);
   CHECK(l.backward.all_reduces == 1);

@@ -244,6 +244,16 @@ TEST_CASE("a rank that does not arrive is named after the time limit, and the ot
   CHECK(released < 0.65);
 }
 
+TEST_CASE("a rank that waited itself before it got stuck is named too", "[threads]") {
+  const std::string text = thrown({.mesh = {.tp = 3}, .timeout_seconds = 0.2}, [&](int r) {
+    if (r == 0) std::this_thread::sleep_for(std::chrono::milliseconds(40));
+    sp::self.world->barrier();  // ranks 1 and 2 sleep here
+    if (r == 1) std::this_thread::sleep_for(std::chrono::milliseconds(600));
+    sp::self.world->barrier();
+  });
+  CHECK(contains(text, "shardproof[SP502] rank 1 was lost or did not reach barrier #2 within 0.2 s."));
+}
+
 TEST_CASE("the rank that is stuck is named, not one that waits for it in another group", "[threads]") {
   const std::string text = thrown({.mesh = {.tp = 2, .dp = 2}, .timeout_seconds = 0.2}, [](int r) {
     if (r == 3) std::this_thread::sleep_for(std::chrono::milliseconds(600));

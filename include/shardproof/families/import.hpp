@@ -74,6 +74,7 @@ inline imported_plan import_plan(const published_plan& p, const std::vector<std:
 }
 
 /// A text that parse_plan accepts, with the prefix put before each pattern that names no layer without it and one with it.
+/// @error SP203 two patterns are one pattern then.
 inline imported_plan framed_plan(std::string_view text, std::string_view prefix, const std::vector<std::string>& layers) {
   imported_plan out;
   plan_rules rules = rules_of(text);
@@ -84,6 +85,8 @@ inline imported_plan framed_plan(std::string_view text, std::string_view prefix,
     if (prefix.empty() || detail::names_any(pattern, layers)) continue;
     std::string inside = detail::with_prefix(pattern, prefix);
     if (!detail::names_any(inside, layers)) continue;
+    for (const auto& [other, of_other] : rules)
+      if (required_part(other) == required_part(inside)) throw error(code::two_rules, "First=\"" + other + "\", Second=\"" + pattern + "\", read as " + inside);
     pattern = std::move(inside);
     ++framed;
   }

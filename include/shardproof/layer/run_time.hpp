@@ -21,9 +21,21 @@ struct style_fact {
 
 namespace detail {
 
-template <class S, class Site, class X> X before_entry(const X& x) { return before<S, Site>(x); }
-template <class S, class Site, class W, class X> W use_entry(const W& w, const X& x) { return use<S, Site>(w, x); }
-template <class S, class Site, class Y, class B> Y after_entry(const Y& y, const B& b) { return after<S, Site>(y, b); }
+// A style that does not suit a kind is refused when the plan is bound (SP204); its hooks need not even compile there.
+template <class S, class Site> inline constexpr bool may_run = false;
+template <class S, class Kind, class Set> inline constexpr bool may_run<S, site<Kind, Set>> = suits_without_bias<S, Kind>();
+template <class S, class Site, class X> X before_entry(const X& x) {
+  if constexpr (may_run<S, Site>) return before<S, Site>(x);
+  else return x;
+}
+template <class S, class Site, class W, class X> W use_entry(const W& w, const X& x) {
+  if constexpr (may_run<S, Site>) return use<S, Site>(w, x);
+  else return w;
+}
+template <class S, class Site, class Y, class B> Y after_entry(const Y& y, const B& b) {
+  if constexpr (may_run<S, Site>) return after<S, Site>(y, b);
+  else return y;
+}
 
 /// The placements a style accepts at its input.
 struct accepted { bool anything = true; placement fed, also; bool has_also = false; };
@@ -92,7 +104,8 @@ template <class Tables, class Kind, class Own, class X, class B, class... W>
     }
   }
   auto y = call<Kind, some_layer>(own, Tables::template befores<X>[i](x), Tables::template uses<W, X>[i](w, x)...);
-  return Tables::template afters<decltype(y), B>[i](y, b);
+  if constexpr (any_broken<decltype(y)>) return broken{};
+  else return Tables::template afters<decltype(y), B>[i](y, b);
 }
 template <class At, class Kind> struct run_time_placed : Kind::template parameters<owned_by_run_time_style> {
   using where = At;

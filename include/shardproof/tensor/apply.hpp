@@ -107,8 +107,14 @@ template <class... On, class Where, class Op, class Extra, class... X> struct re
 template <class Where, class Out, class... C> struct apply {
   template <class Op, class X, class... Y> static constexpr auto op(const Op& o, const sizes_of<Out>& s, const X& x, const Y&... y) {
     if constexpr (any_broken<X, Y...>) return broken{};
-    else if constexpr (!names_once<Out>) { static_assert(verdict<code::dim_twice, Where, fed<Out>>::ok); return broken{}; }
-    else if constexpr (is_any<place_in<X>> || (is_any<place_in<Y>> || ...)) {
+    else if constexpr (!names_once<Out>) {
+      using why = verdict<code::dim_twice, Where, fed<Out>>;
+      if constexpr (Where::layer) return refused<why>{};
+      else {
+        static_assert(why::ok);
+        return broken{};
+      }
+    } else if constexpr (is_any<place_in<X>> || (is_any<place_in<Y>> || ...)) {
       layout_value p;
       for (int a = 0; a < max_axes; ++a) {
         const std::size_t i = std::size_t(a);
