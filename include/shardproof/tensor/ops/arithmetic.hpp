@@ -103,13 +103,14 @@ template <tensor_like A, tensor_like B> constexpr auto operator*(const A& a, con
   } else return apply<free_operation<operations::product_of_tensors>, dims_in<A>>::op(operations::multiply<dims_in<A>, dims_in<B>>{}, a.sizes, a, b);
 }
 /// x times a number: linear, so a Partial stays one.
-template <tensor_like X> constexpr auto operator*(double by, const X& x) {
-  return apply<free_operation<operations::scale>, dims_in<X>>::op(operations::scale{by}, x.sizes, x);
+// The number is a template parameter since clang 19 makes an error of (double, X) where X is long, before it asks whether X is a tensor.
+template <class N, tensor_like X> requires std::is_arithmetic_v<N> constexpr auto operator*(N by, const X& x) {
+  return apply<free_operation<operations::scale>, dims_in<X>>::op(operations::scale{double(by)}, x.sizes, x);
 }
-template <tensor_like X> constexpr auto operator*(const X& x, double by) { return by * x; }
+template <tensor_like X, class N> requires std::is_arithmetic_v<N> constexpr auto operator*(const X& x, N by) { return by * x; }
 /// x plus a number. @error SP104 x is Partial.
-template <tensor_like X> constexpr auto operator+(const X& x, double by) {
-  return apply<free_operation<operations::shift>, dims_in<X>>::op(operations::shift{by}, x.sizes, x);
+template <tensor_like X, class N> requires std::is_arithmetic_v<N> constexpr auto operator+(const X& x, N by) {
+  return apply<free_operation<operations::shift>, dims_in<X>>::op(operations::shift{double(by)}, x.sizes, x);
 }
 template <tensor_like A, tensor_like B> constexpr auto operator-(const A& a, const B& b) { return a + (-1.0) * b; }
 
