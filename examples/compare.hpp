@@ -9,17 +9,20 @@
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/shardproof.hpp>
 
-/// Runs model.forward(x) and its gradient on so many ranks, in f64; the result, dx and all parameters' gradients, whole, one behind
-/// the other. `before` is called with the model first: it may bind a plan or freeze parameters.
+/// Runs model.forward(x) and its gradient on so many ranks, in f64; the result, dx and all parameters' gradients, whole, one
+/// behind the other. `before` is called with the model first: it may bind a plan or freeze parameters.
 template <class Model, class Sizes, class Before> std::vector<double> everything(int ranks, const Sizes& sizes, Before before) {
   std::vector<double> out;
   sp::run(ranks, [&] {
-    const auto number = [](std::string_view name, long i) { return 2 * sp::uniform_at(1, sp::stream_of(name), std::uint64_t(i)) - 1; };
+    const auto number = [](std::string_view name, long i) {
+      return 2 * sp::uniform_at(1, sp::stream_of(name), std::uint64_t(i)) - 1;
+    };
     Model model;
     before(model);
     // A buffer holds quantised values: whole numbers.
     for (const auto& p : sp::parameters(model))
-      sp::detail::fill_parameter(p, sp::dtype::f64, [&](long i) { return p.buffer ? std::round(8 * number(p.name, i)) : number(p.name, i); });
+      sp::detail::fill_parameter(p, sp::dtype::f64,
+                                 [&](long i) { return p.buffer ? std::round(8 * number(p.name, i)) : number(p.name, i); });
     std::vector<double> values;
     for (long i = 0; i < sizes.count(); ++i) values.push_back(number("x", i));
     auto x = sp::whole(sizes, values);                                       // the same on every rank
@@ -32,7 +35,8 @@ template <class Model, class Sizes, class Before> std::vector<double> everything
     append(sp::detail::host_copy(x.at->g()));
     const auto parameters = sp::parameters(model);
     sp::finish_gradients(parameters);
-    for (const auto& p : parameters) if ((*p.at)->tracked) append(sp::gathered_gradient(p));
+    for (const auto& p : parameters)
+      if ((*p.at)->tracked) append(sp::gathered_gradient(p));
     if (sp::first_rank()) out = all;
   });
   return out;
@@ -44,7 +48,9 @@ template <class Model, class Sizes> std::vector<double> everything(int ranks, co
 /// Prints the largest difference; false if it is more than rounding.
 inline bool same_as_one_device(const char* what, int ranks, const std::vector<double>& one, const std::vector<double>& many) {
   double worst = one.size() == many.size() ? 0 : INFINITY;
-  for (std::size_t i = 0; i < one.size() && i < many.size(); ++i) worst = std::fmax(worst, std::abs(one[i] - many[i]) / std::fmax(1, std::abs(one[i])));
-  std::printf("%-28s %d rank%s %zu numbers, largest difference from one device %.1e\n", what, ranks, ranks == 1 ? ": " : "s:", one.size(), worst);
+  for (std::size_t i = 0; i < one.size() && i < many.size(); ++i)
+    worst = std::fmax(worst, std::abs(one[i] - many[i]) / std::fmax(1, std::abs(one[i])));
+  std::printf("%-28s %d rank%s %zu numbers, largest difference from one device %.1e\n", what, ranks,
+              ranks == 1 ? ": " : "s:", one.size(), worst);
   return worst < 1e-12;
 }

@@ -4,7 +4,6 @@
 ///
 ///     ./custom_layer             # prints the largest difference from one device, exits 1 if it is more than rounding
 #include "../compare.hpp"
-#include <shardproof/backend/cpu.hpp>
 
 struct batch : sp::dim<> {};
 struct hidden : sp::dim<8> {};
@@ -29,7 +28,8 @@ template <class In, class Out, class Rank> struct lora_linear : sp::layer_kind<l
 //! [lora]
 
 //! [int8]
-/// y = (W x) * scales, a scale for every output row. The weight is a buffer of whole numbers: saved and loaded, without a gradient.
+/// y = (W x) * scales, a scale for every output row. The weight is a buffer of whole numbers (here in a floating type): saved and
+/// loaded, without a gradient.
 template <class In, class Out> struct int8_linear : sp::layer_kind<int8_linear<In, Out>> {
   using in = sp::as_dims<In>;
   using out = sp::as_dims<Out>;
@@ -37,7 +37,9 @@ template <class In, class Out> struct int8_linear : sp::layer_kind<int8_linear<I
     SP_BUFFER(weight, sp::roled<sp::out, Out>, sp::roled<sp::in, In>);
     SP_PARAM(scales, sp::roled<sp::out, Out>);
   };
-  template <class Where> static constexpr auto call(const auto& x, const auto& w, const auto& s) { return sp::contract<Where, in, out>(x, w) * sp::bare(s); }
+  template <class Where> static constexpr auto call(const auto& x, const auto& w, const auto& s) {
+    return sp::contract<Where, in, out>(x, w) * sp::bare(s);
+  }
 };
 //! [int8]
 
@@ -55,7 +57,8 @@ template <class At> struct net {
 };
 
 //! [plan]
-inline constexpr sp::plan plan{sp::colwise{"lora_up", "int8_up"}, sp::rowwise{"lora_down", "int8_down"}, sp::rowwise_split_input{"square"}};
+inline constexpr sp::plan plan{sp::colwise{"lora_up", "int8_up"}, sp::rowwise{"lora_down", "int8_down"},
+                               sp::rowwise_split_input{"square"}};
 // up: W and B cut, A whole; down: W and A cut, B whole; scales go with the output rows.
 using planned = net<sp::at<plan>>;
 static_assert(std::is_same_v<decltype(planned::lora_up.lora_B)::placement_type, sp::shard<sp::out<ffn>>>);
@@ -65,12 +68,13 @@ static_assert(std::is_same_v<decltype(planned::int8_down.scales)::placement_type
 //! [plan]
 
 inline constexpr sp::run_time_plan<> at_start_up;
-inline constexpr auto json = R"({"lora_up": "colwise", "int8_up": "colwise", "lora_down": "rowwise", "int8_down": "rowwise", "square": "rowwise_split_input"})";
+inline constexpr auto json = R"({"lora_up": "colwise", "int8_up": "colwise", "lora_down": "rowwise", "int8_down": "rowwise",
+                                 "square": "rowwise_split_input"})";
 
 int main() {
   const sp::sizes_of<sp::dims<batch, hidden>> sizes{5, 8};
   //! [frozen]
-  const auto only_adapters = [](auto& model) {                           // the base weights keep their values and cost no gradient
+  const auto only_adapters = [](auto& model) {  // the base weights keep their values and cost no gradient
     model.lora_up.weight.frozen = model.lora_down.weight.frozen = model.square.weight.frozen = true;
   };
   //! [frozen]
@@ -79,11 +83,13 @@ int main() {
     const auto prepare = [&](auto& model) { if (frozen) only_adapters(model); };
     const auto one = everything<planned>(1, sizes, prepare);
     for (const int ranks : {1, 2, 4}) {
-      right &= same_as_one_device(frozen ? "constexpr plan, adapters" : "constexpr plan", ranks, one, everything<planned>(ranks, sizes, prepare));
-      right &= same_as_one_device(frozen ? "run-time plan, adapters" : "run-time plan", ranks, one, everything<net<sp::at<at_start_up>>>(ranks, sizes, [&](auto& model) {
-        sp::bind(model, sp::parse_plan(json));
-        prepare(model);
-      }));
+      right &= same_as_one_device(frozen ? "constexpr plan, adapters" : "constexpr plan", ranks, one,
+                                  everything<planned>(ranks, sizes, prepare));
+      right &= same_as_one_device(frozen ? "run-time plan, adapters" : "run-time plan", ranks, one,
+                                  everything<net<sp::at<at_start_up>>>(ranks, sizes, [&](auto& model) {
+                                    sp::bind(model, sp::parse_plan(json));
+                                    prepare(model);
+                                  }));
     }
   }
   return right ? 0 : 1;

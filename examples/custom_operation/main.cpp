@@ -4,7 +4,6 @@
 ///
 ///     ./custom_operation         # prints the laws and the largest difference from one device, exits 1 if either is wrong
 #include "../compare.hpp"
-#include <shardproof/backend/cpu.hpp>
 #include <shardproof/tensor/check_laws.hpp>
 #include <shardproof/tensor/operation.hpp>
 
@@ -18,7 +17,9 @@ struct squared_relu : sp::operation<squared_relu> {
   static constexpr double flops = 2;                                     // per element of the result
   static constexpr sp::outcome rule(sp::placement x) { return sp::rules::nonlinear(x); }
   static void compute(auto y, auto x) { for (long i = 0; i < y.count(); ++i) y[i] = x[i] > 0 ? x[i] * x[i] : 0; }
-  static void pull(auto dy, auto, auto x, auto dx) { for (long i = 0; i < dx.count(); ++i) dx[i] += x[i] > 0 ? 2 * x[i] * dy[i] : 0; }
+  static void pull(auto dy, auto, auto x, auto dx) {
+    for (long i = 0; i < dx.count(); ++i) dx[i] += x[i] > 0 ? 2 * x[i] * dy[i] : 0;
+  }
 };
 constexpr auto relu2(const sp::tensor_like auto& x) { return sp::call(squared_relu{}, x); }
 //! [squared_relu]
@@ -50,7 +51,9 @@ template <class D> struct top_k_of : sp::operation<top_k_of<D>> {
     }
   }
 };
-template <sp::tensor_like X> constexpr auto top_k(const X& x, int k) { return sp::call(top_k_of<sp::last_of<sp::dims_in<X>>>{{}, k}, x); }
+template <sp::tensor_like X> constexpr auto top_k(const X& x, int k) {
+  return sp::call(top_k_of<sp::last_of<sp::dims_in<X>>>{{}, k}, x);
+}
 //! [top_k]
 
 //! [scale_rows]
@@ -70,7 +73,8 @@ struct scale_rows : sp::operation<scale_rows> {
 struct weigh : sp::operation<weigh> {
   static constexpr double flops = 1;
   static constexpr sp::outcome rule(sp::placement h, sp::placement score) {
-    if (h == sp::shard<expert>::value) return {score.k == sp::kind::replicate ? sp::code::ok : score.whole() ? sp::code::needs_f : sp::code::operands_differ, h};
+    if (h == sp::shard<expert>::value)
+      return {score.k == sp::kind::replicate ? sp::code::ok : score.whole() ? sp::code::needs_f : sp::code::operands_differ, h};
     return sp::rules::multiply(h, score, true, h.d != &sp::info<ffn>);
   }
   static void each(auto h, auto score, auto f) {
@@ -107,7 +111,8 @@ bool laws_hold() {
   const auto law = [&](const char* name, auto f, const auto&... inputs) {
     for (const int ranks : {2, 4}) {
       const sp::law_report r = sp::check_laws(on_threads, {.ranks = ranks}, f, inputs...);
-      std::printf("laws of %-14s %d ranks: %3d placements accepted, %3d refused: %s\n", name, ranks, r.accepted, r.refused, r.holds() ? "they hold" : r.where.c_str());
+      std::printf("laws of %-14s %d ranks: %3d placements accepted, %3d refused: %s\n", name, ranks, r.accepted, r.refused,
+                  r.holds() ? "they hold" : r.where.c_str());
       right &= r.holds();
     }
   };
@@ -115,7 +120,9 @@ bool laws_hold() {
   using activations = sp::sizes_of<sp::dims<batch, expert, ffn>>;
   law("relu2", [](const auto& x) { return relu2(x); }, activations{3, 4, 6});
   law("top_k", [](const auto& x) { return top_k(x, 2); }, scores{3, 4});
-  law("scale_rows", [](const auto& y, const auto& s) { return sp::call(scale_rows{}, y, s); }, activations{3, 4, 6}, sp::sizes_of<sp::dims<expert, ffn>>{});
+  law(
+      "scale_rows", [](const auto& y, const auto& s) { return sp::call(scale_rows{}, y, s); }, activations{3, 4, 6},
+      sp::sizes_of<sp::dims<expert, ffn>>{});
   law("weigh", [](const auto& h, const auto& s) { return sp::call(weigh{}, h, s); }, activations{3, 4, 6}, scores{3, 4});
   return right;
 }
@@ -129,9 +136,10 @@ int main() {
   const auto one = everything<experts<sp::at<plan>>>(1, sizes);
   for (const int ranks : {1, 2, 4}) {
     right &= same_as_one_device("constexpr plan", ranks, one, everything<experts<sp::at<plan>>>(ranks, sizes));
-    right &= same_as_one_device("run-time plan", ranks, one, everything<experts<sp::at<at_start_up>>>(ranks, sizes, [](auto& model) {
-      sp::bind(model, sp::parse_plan(R"({"up_proj": "colwise", "scales": "colwise", "down_proj": "rowwise"})"));
-    }));
+    right &= same_as_one_device(
+        "run-time plan", ranks, one, everything<experts<sp::at<at_start_up>>>(ranks, sizes, [](auto& model) {
+          sp::bind(model, sp::parse_plan(R"({"up_proj": "colwise", "scales": "colwise", "down_proj": "rowwise"})"));
+        }));
   }
   return right ? 0 : 1;
 }

@@ -3,11 +3,10 @@
 ///
 ///     ./custom_style             # prints the largest difference from one device, exits 1 if it is more than rounding
 ///
-/// Multi-head latent attention compresses keys and values into a latent part, which a norm and a column-parallel layer expand, and
-/// a rotary part, which every head uses as it is. The norm's input must stay Invariant, since its gradient must be whole on every
+/// Multi-head latent attention compresses keys and values into a latent part, which a norm and a column-parallel layer expand,
+/// and a rotary part, which every head uses as it is. The norm's input must stay Invariant, since its gradient must be whole on every
 /// rank; the rotary part meets sharded heads, so its gradient must be summed over the ranks.
 #include "../compare.hpp"
-#include <shardproof/backend/cpu.hpp>
 #include <shardproof/tensor/operation.hpp>
 
 struct batch : sp::dim<> {};
@@ -29,7 +28,9 @@ struct mla_kv_a_proj : sp::style_defaults {
 /// q (batch, heads, rotary) times r (batch, rotary), the same for every head.
 struct times_every_head : sp::operation<times_every_head> {
   static constexpr double flops = 1;
-  static constexpr sp::outcome rule(sp::placement q, sp::placement r) { return sp::rules::multiply(q, r, true, q.d != &sp::info<heads>); }
+  static constexpr sp::outcome rule(sp::placement q, sp::placement r) {
+    return sp::rules::multiply(q, r, true, q.d != &sp::info<heads>);
+  }
   static void each(auto q, auto f) {
     for (long i = 0; i < q.count(); ++i) f(i, i / (q.s[1] * q.s[2]) * q.s[2] + i % q.s[2]);
   }
@@ -55,12 +56,16 @@ template <class At> struct latent_attention {
 };
 //! [model]
 
+static_assert(sp::suits<mla_kv_a_proj, sp::linear<hidden, sp::fused<latent, rotary>>>());
+static_assert(!sp::suits<mla_kv_a_proj, sp::rms_norm<latent>>());       // SP204 under either kind of plan
+
 //! [plans]
 inline constexpr sp::plan plan{mla_kv_a_proj{"kv_a_proj"}, sp::colwise{"q_proj", "kv_b_proj"}, sp::rowwise{"o_proj"}};
 
-inline constexpr auto json = R"({"kv_a_proj": "mla_kv_a_proj", "q_proj": "colwise", "kv_b_proj": "colwise", "o_proj": "rowwise"})";
+inline constexpr auto json =
+    R"({"kv_a_proj": "mla_kv_a_proj", "q_proj": "colwise", "kv_b_proj": "colwise", "o_proj": "rowwise"})";
 inline constexpr auto read_while_compiling = sp::parse_plan<mla_kv_a_proj>(json);
-inline constexpr sp::run_time_plan<mla_kv_a_proj> read_at_start_up;      // then: sp::bind(model, sp::parse_plan<mla_kv_a_proj>(json))
+inline constexpr sp::run_time_plan<mla_kv_a_proj> read_at_start_up;  // sp::bind(model, sp::parse_plan<mla_kv_a_proj>(json))
 
 static_assert(sp::covers<latent_attention, plan>() && sp::covers<latent_attention, read_while_compiling>());
 //! [plans]
@@ -71,10 +76,11 @@ int main() {
   bool right = true;
   for (const int ranks : {1, 2, 4}) {
     right &= same_as_one_device("constexpr plan", ranks, one, everything<latent_attention<sp::at<plan>>>(ranks, sizes));
-    right &= same_as_one_device("JSON read while compiling", ranks, one, everything<latent_attention<sp::at<read_while_compiling>>>(ranks, sizes));
-    right &= same_as_one_device("JSON read at start-up", ranks, one, everything<latent_attention<sp::at<read_at_start_up>>>(ranks, sizes, [](auto& model) {
-      sp::bind(model, sp::parse_plan<mla_kv_a_proj>(json));
-    }));
+    right &= same_as_one_device("JSON read while compiling", ranks, one,
+                                everything<latent_attention<sp::at<read_while_compiling>>>(ranks, sizes));
+    right &= same_as_one_device("JSON read at start-up", ranks, one,
+                                everything<latent_attention<sp::at<read_at_start_up>>>(
+                                    ranks, sizes, [](auto& model) { sp::bind(model, sp::parse_plan<mla_kv_a_proj>(json)); }));
   }
   return right ? 0 : 1;
 }

@@ -21,8 +21,8 @@ using here = sp::free_operation<struct the_operation_under_test>;
 inline constexpr auto on_threads = [](int ranks, auto body) { sp::run(ranks, body); };
 
 inline void print(const char* name, int ranks, const sp::law_report& r) {
-  std::printf("%-34s %d ranks: %4d accepted, %4d refused, value %.0e, gradient %.0e, slope %.0e %s\n", name, ranks, r.accepted, r.refused, r.worst_value,
-              r.worst_gradient, r.worst_slope, r.where.c_str());
+  std::printf("%-34s %d ranks: %4d accepted, %4d refused, value %.0e, gradient %.0e, slope %.0e %s\n", name, ranks, r.accepted,
+              r.refused, r.worst_value, r.worst_gradient, r.worst_slope, r.where.c_str());
 }
 /// Laws hold on 2, 3 and 4 ranks; on two, so many tuples of placements are accepted.
 template <class F, class... In> void law(const char* name, int accepted, F f, const In&... in) {

@@ -94,7 +94,9 @@ struct takes_partial : sp::operation<takes_partial> {
 };
 struct calls_it_invariant : sp::operation<calls_it_invariant> {
   static constexpr double flops = 1;
-  static constexpr sp::outcome rule(sp::placement a) { return {a.whole() ? sp::code::ok : sp::code::operands_differ, sp::invariant::value}; }
+  static constexpr sp::outcome rule(sp::placement a) {
+    return {a.whole() ? sp::code::ok : sp::code::operands_differ, sp::invariant::value};
+  }
   static void compute(auto y, auto a) { squared::compute(y, a); }
   static void pull(auto dy, auto y, auto a, auto da) { squared::pull(dy, y, a, da); }
 };
@@ -102,7 +104,8 @@ struct calls_it_invariant : sp::operation<calls_it_invariant> {
 struct forgets_f : sp::operation<forgets_f> {
   static constexpr double flops = 1;
   static constexpr sp::outcome rule(sp::placement a, sp::placement b) {
-    const bool meet = (a.k == sp::kind::invariant && b.k == sp::kind::invariant) || (a.splits() && a.d == &sp::info<batch> && b.k == sp::kind::invariant);
+    const bool meet = (a.k == sp::kind::invariant && b.k == sp::kind::invariant) ||
+                      (a.splits() && a.d == &sp::info<batch> && b.k == sp::kind::invariant);
     return {meet ? sp::code::ok : sp::code::needs_f, a};
   }
   static void compute(auto y, auto a, auto b) { for (long i = 0; i < y.count(); ++i) y[i] = a[i] * b[i % b.count()]; }
@@ -132,12 +135,20 @@ template <class D> struct shares_of_a_row : sp::operation<shares_of_a_row<D>> {
 
 TEST_CASE("an operation that is right passes, and a wrong one is named") {
   law("squared", 5, [](const auto& a) { return sp::call(squared{}, a); }, x);
-  breaks("half a gradient", "1 rank, invariant: gradient of input 0 is ", [](const auto& a) { return sp::call(half_a_gradient{}, a); }, x);
-  breaks("lets a pending sum through", "2 ranks, partial -> partial: value is ", [](const auto& a) { return sp::call(takes_partial{}, a); }, x);
-  breaks("calls a Replicate Invariant", "2 ranks, replicate -> invariant: gradient of input 0 is ", [](const auto& a) { return sp::call(calls_it_invariant{}, a); }, x);
+  breaks(
+      "half a gradient", "1 rank, invariant: gradient of input 0 is ",
+      [](const auto& a) { return sp::call(half_a_gradient{}, a); }, x);
+  breaks(
+      "lets a pending sum through", "2 ranks, partial -> partial: value is ",
+      [](const auto& a) { return sp::call(takes_partial{}, a); }, x);
+  breaks(
+      "calls a Replicate Invariant", "2 ranks, replicate -> invariant: gradient of input 0 is ",
+      [](const auto& a) { return sp::call(calls_it_invariant{}, a); }, x);
   breaks("forgets f", "2 ranks, shard<batch>, invariant -> shard<batch>: gradient of input 1 is ",
          [](const auto& a, const auto& b) { return sp::call(forgets_f{}, a, b); }, sizes<batch, ffn>{4, 5}, sizes<ffn>{});
-  breaks("lets its row be cut", "shard<ffn> -> shard<ffn>: value is ", [](const auto& a) { return sp::call(shares_of_a_row<ffn>{}, a); }, sizes<batch, ffn>{4, 5});
+  breaks(
+      "lets its row be cut", "shard<ffn> -> shard<ffn>: value is ",
+      [](const auto& a) { return sp::call(shares_of_a_row<ffn>{}, a); }, sizes<batch, ffn>{4, 5});
 }
 
 TEST_CASE("the checker names what ranks do differently") {
@@ -158,7 +169,9 @@ TEST_CASE("the checker names what ranks do differently") {
     if (sp::rank_on() == 1) y.place_ = sp::interned(sp::varying::value);
     return y;
   }, x);
-  breaks("refuses everything", "every placement of the inputs is refused", [](const auto& a) { return sp::all_gather(sp::all_reduce(a)); }, x);
+  breaks(
+      "refuses everything", "every placement of the inputs is refused",
+      [](const auto& a) { return sp::all_gather(sp::all_reduce(a)); }, x);
   breaks("drops the last item", "elements instead of", [](const auto& a) {
     auto y = sp::silu(a);
     if (sp::ranks_on() > 1) y.at = sp::leaf(y.at->type, {y.at->s[0] - 1});

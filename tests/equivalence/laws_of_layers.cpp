@@ -1,11 +1,11 @@
-// What layers are made of (matrix products, norms, rotary positions, attention, tables, splits, losses) under every placement of its
-// inputs, with KV heads in copies where ranks outnumber them, in f64.
+// What layers are made of (matrix products, norms, rotary positions, attention, tables, splits, losses) under every placement
+// of its inputs, with KV heads in copies where ranks outnumber them, in f64.
 #include "law.hpp"
 namespace {
 using namespace laws_test;
 struct kv_heads : sp::dim<2, sp::groups> {};
 struct q_heads : sp::dim<4, sp::grouped_by<kv_heads>> {};
-struct few_heads : sp::dim<3, sp::groups, sp::uneven> {};                    // on two and four ranks not alike, on four one has none
+struct few_heads : sp::dim<3, sp::groups, sp::uneven> {};  // on two and four ranks not alike, on four one has none
 struct many_heads : sp::dim<6, sp::grouped_by<few_heads>> {};
 struct head_dim : sp::dim<4> {};
 struct value_dim : sp::dim<3> {};
@@ -18,23 +18,39 @@ TEST_CASE("matrix products obey the laws, with the weight placed in every way") 
   using sp::out;
   law("contract", 8, [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<hidden>, sp::dims<ffn>>(x, w); },
       sizes<batch, steps, hidden>{4, 1, 4}, sizes<out<ffn>, in<hidden>>{});
-  law("contract, square", 7, [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<hidden>, sp::dims<hidden>>(x, w); },
+  law(
+      "contract, square", 7,
+      [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<hidden>, sp::dims<hidden>>(x, w); },
       sizes<batch, hidden>{3, 4}, sizes<out<hidden>, in<hidden>>{});
-  law("contract, fused output", 8, [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<hidden>, sp::dims<pair>>(x, w); },
+  law(
+      "contract, fused output", 8,
+      [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<hidden>, sp::dims<pair>>(x, w); },
       sizes<batch, hidden>{3, 4}, sizes<out<pair>, in<hidden>>{});
-  law("contract, fused input", 8, [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<pair>, sp::dims<hidden>>(x, w); },
+  law(
+      "contract, fused input", 8,
+      [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<pair>, sp::dims<hidden>>(x, w); },
       sizes<batch, pair>{3, 6}, sizes<out<hidden>, in<pair>>{});
-  law("contract to heads", 8, [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<hidden>, sp::dims<q_heads, head_dim>>(x, w); },
+  law(
+      "contract to heads", 8,
+      [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<hidden>, sp::dims<q_heads, head_dim>>(x, w); },
       sizes<batch, hidden>{3, 4}, sizes<out<q_heads>, out<head_dim>, in<hidden>>{});
-  law("contract over heads", 8, [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<q_heads, head_dim>, sp::dims<hidden>>(x, w); },
+  law(
+      "contract over heads", 8,
+      [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<q_heads, head_dim>, sp::dims<hidden>>(x, w); },
       sizes<batch, q_heads, head_dim>{3, 4, 4}, sizes<out<hidden>, in<q_heads>, in<head_dim>>{});
-  law("contract over KV heads", 8, [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<kv_heads, head_dim>, sp::dims<hidden>>(x, w); },
+  law(
+      "contract over KV heads", 8,
+      [](const auto& x, const auto& w) { return sp::contract<here, sp::dims<kv_heads, head_dim>, sp::dims<hidden>>(x, w); },
       sizes<batch, kv_heads, head_dim>{3, 2, 4}, sizes<out<hidden>, in<kv_heads>, in<head_dim>>{});
 }
 
 TEST_CASE("norms obey the laws") {
-  law("rms_norm", 4, [](const auto& x, const auto& w) { return sp::normalise<here, hidden>(x, w, 1e-6); }, sizes<batch, steps, hidden>{4, 1, 4}, sizes<hidden>{});
-  law("rms_norm, offset 1", 4, [](const auto& x, const auto& w) { return sp::normalise<here, hidden>(x, w, 1e-2, 1.0); }, sizes<batch, steps, hidden>{3, 2, 4}, sizes<hidden>{});
+  law(
+      "rms_norm", 4, [](const auto& x, const auto& w) { return sp::normalise<here, hidden>(x, w, 1e-6); },
+      sizes<batch, steps, hidden>{4, 1, 4}, sizes<hidden>{});
+  law(
+      "rms_norm, offset 1", 4, [](const auto& x, const auto& w) { return sp::normalise<here, hidden>(x, w, 1e-2, 1.0); },
+      sizes<batch, steps, hidden>{3, 2, 4}, sizes<hidden>{});
 }
 
 TEST_CASE("rotary positions obey the laws") {
@@ -42,7 +58,9 @@ TEST_CASE("rotary positions obey the laws") {
   law("rope, halves", 6, [](const auto& x) { return sp::rope(x, {3}); }, q);
   law("rope, interleaved", 6, [](const auto& x) { return sp::rope(x, {3}, {.base = 100, .interleaved = true}); }, q);
   law("rope, partial", 6, [](const auto& x) { return sp::rope(x, {0}, {.base = 100, .partial = 0.5}); }, q);
-  law("rope, partial, interleaved", 6, [](const auto& x) { return sp::rope(x, {7}, {.base = 100, .partial = 0.5, .interleaved = true}); }, q);
+  law(
+      "rope, partial, interleaved", 6,
+      [](const auto& x) { return sp::rope(x, {7}, {.base = 100, .partial = 0.5, .interleaved = true}); }, q);
 }
 
 TEST_CASE("attention obeys the laws, with KV heads in copies at four ranks") {
@@ -59,8 +77,8 @@ TEST_CASE("attention obeys the laws, with KV heads in copies at four ranks") {
   law("attention, softcap and scale", 4, with({.scale = 0.7, .softcap = 2}), q, k, k);
   law("attention, not causal", 4, with({.causal = false}), q, k, k);
   law("attention, heads by themselves", 4, with({}), sizes<batch, steps, kv_heads, head_dim>{2, 3, 2, 4}, k, k);
-  law("attention, uneven groups", 4, with({}), sizes<batch, steps, many_heads, head_dim>{1, 3, 6, 4}, sizes<batch, steps, few_heads, head_dim>{1, 3, 3, 4},
-      sizes<batch, steps, few_heads, head_dim>{1, 3, 3, 4});
+  law("attention, uneven groups", 4, with({}), sizes<batch, steps, many_heads, head_dim>{1, 3, 6, 4},
+      sizes<batch, steps, few_heads, head_dim>{1, 3, 3, 4}, sizes<batch, steps, few_heads, head_dim>{1, 3, 3, 4});
 }
 
 // Sinks are a free parameter of a module, seen beside q; here they are an operand like the others.
@@ -68,9 +86,13 @@ struct operand_itself {
   template <class T> struct seen { T t; constexpr auto seen_by(const auto&) const { return t; } };
 };
 TEST_CASE("attention sinks obey the laws") {
-  law("attention, sinks", 4, [](const auto& a, const auto& b, const auto& c, const auto& s) {
-    return sp::attention(a, sp::no_cache.extend(b, c), {}, operand_itself::seen<std::remove_cvref_t<decltype(s)>>{s});
-  }, sizes<batch, steps, q_heads, head_dim>{1, 3, 4, 4}, sizes<batch, steps, kv_heads, head_dim>{1, 3, 2, 4}, sizes<batch, steps, kv_heads, head_dim>{1, 3, 2, 4}, sizes<q_heads>{});
+  law(
+      "attention, sinks", 4,
+      [](const auto& a, const auto& b, const auto& c, const auto& s) {
+        return sp::attention(a, sp::no_cache.extend(b, c), {}, operand_itself::seen<std::remove_cvref_t<decltype(s)>>{s});
+      },
+      sizes<batch, steps, q_heads, head_dim>{1, 3, 4, 4}, sizes<batch, steps, kv_heads, head_dim>{1, 3, 2, 4},
+      sizes<batch, steps, kv_heads, head_dim>{1, 3, 2, 4}, sizes<q_heads>{});
 }
 
 TEST_CASE("tables obey the laws") {
@@ -78,7 +100,9 @@ TEST_CASE("tables obey the laws") {
   const sizes<sp::rows<vocab>, sp::width<hidden>> table{};
   law("lookup", 11, [](const auto& i, const auto& t) { return sp::lookup<here>(i, t); }, tokens, table);
   const sizes<sp::rows<single>, sp::width<hidden>> one_row{};
-  law("lookup in one row", 11, [](const auto& i, const auto& t) { return sp::lookup<here>(i, t); }, ids<batch, steps>{{4, 2}, 1}, one_row);
+  law(
+      "lookup in one row", 11, [](const auto& i, const auto& t) { return sp::lookup<here>(i, t); }, ids<batch, steps>{{4, 2}, 1},
+      one_row);
 }
 
 TEST_CASE("splits obey the laws") {
@@ -86,7 +110,13 @@ TEST_CASE("splits obey the laws") {
   const sizes<batch, triple> three{4, 10};
   law("split, first of two", 7, [](const auto& x) { return sp::split(x).first; }, two);
   law("split, second of two", 7, [](const auto& x) { return sp::split(x).second; }, two);
-  law("split, gate and up", 4, [](const auto& x) { auto [gate, up] = sp::split(x); return sp::silu(gate) * up; }, sizes<batch, sp::fused<ffn, ffn>>{4, 10});
+  law(
+      "split, gate and up", 4,
+      [](const auto& x) {
+        auto [gate, up] = sp::split(x);
+        return sp::silu(gate) * up;
+      },
+      sizes<batch, sp::fused<ffn, ffn>>{4, 10});
   law("split, first of three", 7, [](const auto& x) { return sp::split(x).first; }, three);
   law("split, second of three", 7, [](const auto& x) { return sp::split(x).second; }, three);
   law("split, third of three", 7, [](const auto& x) { return sp::split(x).third; }, three);
@@ -94,10 +124,18 @@ TEST_CASE("splits obey the laws") {
 
 TEST_CASE("losses and labels obey the laws") {
   const ids<batch, steps> labels{{4, 2}, 8, -1};                              // -1: no label
-  law("cross_entropy", 8, [](const auto& x, const auto& t) { return sp::cross_entropy(x, t); }, sizes<batch, steps, vocab>{4, 2, 7}, labels);
-  law("cross_entropy, scaled", 8, [](const auto& x, const auto& t) { return sp::cross_entropy(x, t, {.scale = 0.25}); }, sizes<batch, steps, vocab>{4, 2, 7}, labels);
-  law("cross_entropy, counted outside", 8, [](const auto& x, const auto& t) { return sp::cross_entropy(x, t, {.tokens = 11}); }, sizes<batch, steps, vocab>{4, 2, 7}, labels);
-  law("cross_entropy, one class", 8, [](const auto& x, const auto& t) { return sp::cross_entropy(x, t); }, sizes<batch, steps, single>{4, 2, 1}, ids<batch, steps>{{4, 2}, 2, -1});
+  law(
+      "cross_entropy", 8, [](const auto& x, const auto& t) { return sp::cross_entropy(x, t); },
+      sizes<batch, steps, vocab>{4, 2, 7}, labels);
+  law(
+      "cross_entropy, scaled", 8, [](const auto& x, const auto& t) { return sp::cross_entropy(x, t, {.scale = 0.25}); },
+      sizes<batch, steps, vocab>{4, 2, 7}, labels);
+  law(
+      "cross_entropy, counted outside", 8, [](const auto& x, const auto& t) { return sp::cross_entropy(x, t, {.tokens = 11}); },
+      sizes<batch, steps, vocab>{4, 2, 7}, labels);
+  law(
+      "cross_entropy, one class", 8, [](const auto& x, const auto& t) { return sp::cross_entropy(x, t); },
+      sizes<batch, steps, single>{4, 2, 1}, ids<batch, steps>{{4, 2}, 2, -1});
   law("next_tokens", 3, [](const auto& i) { return sp::next_tokens(i); }, ids<batch, steps>{{4, 3}, 9});
 }
 

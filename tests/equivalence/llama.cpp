@@ -11,7 +11,7 @@ namespace llama_test {
 struct hidden : sp::dim<24> {};
 struct ffn : sp::dim<26> {};
 struct vocab : sp::dim<37> {};
-struct kv_heads : sp::dim<4, sp::groups> {};
+struct kv_heads : sp::dim<sp::dynamic, sp::groups> {};              // so that one compilation serves several counts
 struct q_heads : sp::dim<12, sp::grouped_by<kv_heads>> {};
 struct head_dim : sp::dim<4> {};
 
@@ -74,16 +74,20 @@ std::vector<long> text(long count, long shift) {
   for (long i = 0; i < count; ++i) out.push_back((i * i * 7 + i + shift) % 37);
   return out;
 }
-template <class M> void prepare(M& m, sp::dtype t) {
+inline const sp::extent_table four_kv_heads = [] { sp::extent_table t; t.set<kv_heads>(4); return t; }();
+inline const sp::extent_table twelve_kv_heads = [] { sp::extent_table t; t.set<kv_heads>(12); return t; }();
+template <class M> void prepare(M& m, sp::dtype t, const sp::extent_table& heads = four_kv_heads) {
+  sp::set_extents(m, &heads);
   if constexpr (requires { m.lm_head.name; }) sp::bind(m, sp::parse_plan(json));
   sp::fill(m, [](std::string_view n, long i) { return (n.find("norm") != n.npos ? 1.0 : 0.0) + 0.3 * sp::normal_at(1, sp::stream_of(n), std::uint64_t(i)); }, t);
 }
 /// Three accumulated micro-batches, then everything that must be equal.
-template <class M> figures step(const sp::mesh& mesh, sp::dtype t, long rows = 2, bool counts = false) {
+template <class M>
+figures step(const sp::mesh& mesh, sp::dtype t, long rows = 2, bool counts = false, const sp::extent_table& heads = four_kv_heads) {
   figures out;
   sp::run(mesh, [&] {
     M m;
-    prepare(m, t);
+    prepare(m, t, heads);
     double total = 0;
     sp::ledger book;
     sp::self.book = &book;
@@ -134,6 +138,14 @@ TEST_CASE("three accumulated micro-batches: loss, gradients, clip norm and the s
     INFO("ranks " << w);
     CHECK(difference(one, step<fixed>({w}, sp::dtype::f64)) < 1e-10);
     CHECK(difference(one, step<read>({w}, sp::dtype::f64)) < 1e-10);
+  }
+}
+TEST_CASE("the same with twelve key/value heads, which three ranks can share too") {
+  const figures one = step<one_device>({}, sp::dtype::f64, 2, false, twelve_kv_heads);
+  for (int w : {2, 3, 4, 6, 12}) {
+    INFO("ranks " << w);
+    CHECK(difference(one, step<fixed>({w}, sp::dtype::f64, 2, false, twelve_kv_heads)) < 1e-10);
+    CHECK(difference(one, step<read>({w}, sp::dtype::f64, 2, false, twelve_kv_heads)) < 1e-10);
   }
 }
 TEST_CASE("the same in f32") {
@@ -253,6 +265,7 @@ TEST_CASE("ranks see the same parameters whatever the world size: initialisation
   std::map<int, std::vector<double>> w;
   for (int n : {1, 2, 4}) sp::run(n, [&] {
     fixed m;
+    sp::set_extents(m, &four_kv_heads);
     sp::initialise(m, 7);
     for (const auto& p : sp::parameters(m)) { auto v = sp::gathered_values(p); if (sp::first_rank()) w[n].insert(w[n].end(), v.begin(), v.end()); }
   });

@@ -61,9 +61,11 @@ inline std::string compared(const sp::pass& p, const sp::traffic_counters& befor
   for (int k = 0; k < 5; ++k) {
     bytes += after.bytes[k] - before.bytes[k];
     if (const long made = after.calls[k] - before.calls[k]; made != charged[k])
-      out += std::to_string(charged[k]) + " " + sp::name_of(sp::collective(k)) + " charged and " + std::to_string(made) + " made; ";
+      out +=
+          std::to_string(charged[k]) + " " + sp::name_of(sp::collective(k)) + " charged and " + std::to_string(made) + " made; ";
   }
-  if (sp::rank_on() == 0 ? bytes != p.bytes : bytes > p.bytes) out += std::to_string(p.bytes) + " bytes charged and " + std::to_string(bytes) + " moved; ";
+  if (sp::rank_on() == 0 ? bytes != p.bytes : bytes > p.bytes)
+    out += std::to_string(p.bytes) + " bytes charged and " + std::to_string(bytes) + " moved; ";
   return out;
 }
 
@@ -106,7 +108,8 @@ template <class Model, class X> figures measure_here(Model& m, const X& sizes, l
 }
 
 /// One figure per rank. `text` is the plan of a model that is bound at start-up.
-template <class Model, class X> std::vector<figures> measure(int ranks, const sp::extent_table& table, const std::string& text, long ids = 0) {
+template <class Model, class X>
+std::vector<figures> measure(int ranks, const sp::extent_table& table, const std::string& text, long ids = 0) {
   std::vector<figures> out{std::size_t(ranks)};
   sp::run(ranks, [&] {
     Model m;
@@ -117,8 +120,11 @@ template <class Model, class X> std::vector<figures> measure(int ranks, const sp
       // What a ghost of the first rank is charged is what the first rank was charged.
       sp::imagined world{.where = {{}, {ranks, 1, 1}}, .element_bytes = 8};
       (void)m.forward(sp::tensor<sp::ghost, typename X::dims_type>{X(&table), &world, sp::invariant_everywhere, "input", !ids});
-      const auto same = [](const sp::pass& a, const sp::pass& b) { return a.collectives() == b.collectives() && a.bytes == b.bytes && a.flops == b.flops; };
-      if (sp::rank_on() == 0 && !(same(world.book.forward, f.book.forward) && same(world.book.backward, f.book.backward))) f.miscounted += "the ghost imagines another cost; ";
+      const auto same = [](const sp::pass& a, const sp::pass& b) {
+        return a.collectives() == b.collectives() && a.bytes == b.bytes && a.flops == b.flops;
+      };
+      if (sp::rank_on() == 0 && !(same(world.book.forward, f.book.forward) && same(world.book.backward, f.book.backward)))
+        f.miscounted += "the ghost imagines another cost; ";
       if (sp::rank_on() == 0 && world.book.schedule != f.book.schedule) f.miscounted += "the ghost imagines another schedule; ";
     }
     out[std::size_t(sp::rank_on())] = std::move(f);
@@ -128,9 +134,11 @@ template <class Model, class X> std::vector<figures> measure(int ranks, const sp
 
 struct worst { double difference = 0; int runs = 0; };
 /// A style on a layer with these extents, on so many ranks, under both kinds of plan, against the layer whole on one rank.
-template <class Style, class Kind, class Entry, class X> void check(worst& w, const sp::extent_table& table, const std::vector<int>& ranks, long ids = 0) {
+template <class Style, class Kind, class Entry, class X>
+void check(worst& w, const sp::extent_table& table, const std::vector<int>& ranks, long ids = 0) {
   using model = of<Kind, Entry>;
-  const figures one = measure<typename of<Kind, as_it_is>::template model<sp::at<one_rule<sp::replicated>>>, X>(1, table, "", ids)[0];
+  const figures one =
+      measure<typename of<Kind, as_it_is>::template model<sp::at<one_rule<sp::replicated>>>, X>(1, table, "", ids)[0];
   REQUIRE(one.miscounted == "");
   const std::string text = std::string(R"({"layer": ")") + Style::name + "\"}";
   for (const int n : ranks)
@@ -147,6 +155,8 @@ template <class Style, class Kind, class Entry, class X> void check(worst& w, co
       ++w.runs;
     }
 }
-inline void print(const char* what, const worst& w) { std::printf("%-58s %4d runs, worst difference from one device %.1e\n", what, w.runs, w.difference); }
+inline void print(const char* what, const worst& w) {
+  std::printf("%-58s %4d runs, worst difference from one device %.1e\n", what, w.runs, w.difference);
+}
 
 }  // namespace one_layer

@@ -49,7 +49,7 @@ TEST_CASE("packed styles on fused layers with unequal parts and a bias") {
   for (const auto& t : {extents(4, 8, 8), extents(3, 5, 3), extents(5, 7, 1)}) {
     check<sp::packed_colwise, two, as_it_is, x_sizes>(w, t, {1, 2, 3, 4, 5});
     check<sp::packed_colwise, three, as_it_is, x_sizes>(w, t, {1, 2, 3, 4, 5});
-    check<sp::colwise, two, as_it_is, x_sizes>(w, t, {2, 3});                              // one block: legal as long as nothing splits it
+    check<sp::colwise, two, as_it_is, x_sizes>(w, t, {2, 3});  // one block: legal as long as nothing splits it
     check<sp::colwise_gather_output, two, as_it_is, x_sizes>(w, t, {2, 3});
   }
   print("fused layers of two and three unequal parts", w);
@@ -59,7 +59,8 @@ TEST_CASE("vocab-parallel embeddings with an uneven vocabulary") {
   worst w;
   using table = sp::embedding<wide, features>;
   for (const long vocabulary : {16, 13, 3, 1}) {
-    check<sp::embedding_rowwise, table, as_it_is, sp::sizes_of<sp::dims<rows>>>(w, extents(4, vocabulary), {1, 2, 3, 4, 5, 8}, vocabulary);
+    check<sp::embedding_rowwise, table, as_it_is, sp::sizes_of<sp::dims<rows>>>(w, extents(4, vocabulary), {1, 2, 3, 4, 5, 8},
+                                                                                vocabulary);
     check<sp::replicated, table, as_it_is, sp::sizes_of<sp::dims<rows>>>(w, extents(4, vocabulary), {2}, vocabulary);
   }
   print("embeddings of 16, 13, 3 and 1 rows", w);
@@ -83,7 +84,8 @@ TEST_CASE("two rowwise_partial layers share one reduction") {
     const figures one = measure<two_branches<sp::at<whole_everywhere>>, x_sizes>(1, t, "")[0];
     for (const int ranks : {1, 2, 3, 4}) {
       const std::string text = R"({"gate": "colwise", "left": "rowwise_partial", "right": "rowwise_partial"})";
-      for (const auto& all : {measure<two_branches<sp::at<one_reduction>>, x_sizes>(ranks, t, ""), measure<two_branches<sp::at<at_start_up>>, x_sizes>(ranks, t, text)}) {
+      for (const auto& all : {measure<two_branches<sp::at<one_reduction>>, x_sizes>(ranks, t, ""),
+                              measure<two_branches<sp::at<at_start_up>>, x_sizes>(ranks, t, text)}) {
         for (const auto& f : all) {
           CHECK(f.miscounted == "");
           CHECK(difference(f, one) < 1e-12);

@@ -1,4 +1,4 @@
-// Styles on layers of heads: grouped query heads, KV heads in copies where ranks outnumber them, uneven groups, norms inside a head.
+// Styles on layers of heads: grouped query heads, KV heads in copies where ranks outnumber them, uneven groups, norms.
 #include "one_layer.hpp"
 namespace {
 using namespace one_layer;
@@ -21,7 +21,8 @@ sp::extent_table extents(long q, long kv, long width = 4) {
 
 TEST_CASE("query heads follow their groups, KV heads are copied where ranks outnumber them") {
   worst w;
-  for (const auto& [t, ranks] : {std::pair{extents(8, 2), std::vector{1, 2, 4, 8}}, {extents(6, 3, 2), {1, 3, 6}}, {extents(4, 1), {1, 2, 4}}}) {
+  for (const auto& [t, ranks] :
+       {std::pair{extents(8, 2), std::vector{1, 2, 4, 8}}, {extents(6, 3, 2), {1, 3, 6}}, {extents(4, 1), {1, 2, 4}}}) {
     check<sp::colwise, to_heads<q_heads>, as_it_is, x_sizes>(w, t, ranks);
     check<sp::colwise, to_heads<kv_heads>, as_it_is, x_sizes>(w, t, ranks);
     check<sp::colwise_gather_output, to_heads<kv_heads>, as_it_is, x_sizes>(w, t, ranks);

@@ -1,6 +1,7 @@
 // error: shardproof[SP114] these arguments do not fit this operation (see fed<>, needs<>). Fix: pass what needs<> lists, in that order.
 // code: SP114
-// path: operations::attention, fed<key_value<.*>, tensor<.*>>
+// path: operations::attention_call, fed<key_value<.*>, tensor<.*>>, needs<operations::queries, key_value<operations::keys, operations::values>>
+// path: at<tensor_parallel>
 // near: 14
 // lines: g++ 24, clang 24
 #include <shardproof/shardproof.hpp>

@@ -1,6 +1,6 @@
-// error: shardproof[SP116] this module's forward yields no tensor here: an error above, a missing return, or an argument missing or too many (a cache?). Fix: return the result, and call the module with the arguments its forward takes.
+// error: shardproof[SP116] this module's forward yields no tensor here: a missing return, or an argument missing or too many (a cache?). Fix: return the result, and call the module with the arguments its forward takes.
 // code: SP116
-// path: no_result, mlp<at<tensor_parallel, mlp>>
+// path: gated<at<tensor_parallel, mlp>>
 // near: 12
 // lines: g++ 24, clang 24
 #include <shardproof/shardproof.hpp>

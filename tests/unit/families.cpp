@@ -312,7 +312,7 @@ TEST_CASE("two ranks compute what one does, in every dtype, and a pad token's ro
         sp::run(tp, [&] {
           const auto m = sp::make_causal_lm(c, p);
           sp::initialise(m->parameters(), 7, 0.3, t);
-          for (const auto& v : m->parameters()) REQUIRE((*v.at)->type == t);
+          for (const auto& weight : m->parameters()) REQUIRE((*weight.at)->type == t);
           const std::vector<long> numbers = {1, 20, 36, 4, 20, 0, 19, 35, 20, 2};
           const auto ids = sp::erased_ids(sp::whole(sp::tokens{2, 5}, numbers));
           sp::cache off(sp::cache::options{.on = false});

@@ -13,7 +13,9 @@ struct squared_relu : sp::operation<squared_relu> {
   static constexpr double flops = 2;
   static constexpr sp::outcome rule(sp::placement x) { return sp::rules::nonlinear(x); }
   static void compute(auto y, auto x) { for (long i = 0; i < y.count(); ++i) { auto r = x[i] > 0 ? x[i] : 0; y[i] = r * r; } }
-  static void pull(auto dy, auto, auto x, auto dx) { for (long i = 0; i < dx.count(); ++i) dx[i] += dy[i] * 2 * (x[i] > 0 ? x[i] : 0); }
+  static void pull(auto dy, auto, auto x, auto dx) {
+    for (long i = 0; i < dx.count(); ++i) dx[i] += dy[i] * 2 * (x[i] > 0 ? x[i] : 0);
+  }
 };
 constexpr auto relu2(const sp::tensor_like auto& x) { return sp::call(squared_relu{}, x); }
 
@@ -21,7 +23,9 @@ constexpr auto relu2(const sp::tensor_like auto& x) { return sp::call(squared_re
 struct gathered_sum : sp::operation<gathered_sum> {
   double factor[16]{};
   static constexpr double flops = 4, backward_flops = 3;
-  static constexpr sp::outcome rule(sp::placement a, sp::placement, sp::placement, sp::placement, sp::placement) { return sp::rules::nonlinear(a); }
+  static constexpr sp::outcome rule(sp::placement a, sp::placement, sp::placement, sp::placement, sp::placement) {
+    return sp::rules::nonlinear(a);
+  }
   void compute(auto y, auto a, sp::indices ids, auto b, auto c, auto d) const {
     using T = typename decltype(y)::value_type;
     for (long i = 0; i < y.count(); ++i) y[i] = T(factor[15]) * a[ids[i]] + b[i] * c[i] * d[i];
@@ -41,7 +45,9 @@ static_assert(sizeof(gathered_sum) == 128);
 // The result lies over another dimension than the operand; its kernels write which part they stand on.
 struct twice_as_wide : sp::operation<twice_as_wide> {
   static constexpr double flops = 0;
-  static constexpr sp::outcome rule(sp::placement x) { return {x.k == sp::kind::invariant ? sp::code::ok : sp::code::operands_differ, sp::shard<wide>::value}; }
+  static constexpr sp::outcome rule(sp::placement x) {
+    return {x.k == sp::kind::invariant ? sp::code::ok : sp::code::operands_differ, sp::shard<wide>::value};
+  }
   static void compute(auto y, auto x) {
     using T = typename decltype(y)::value_type;
     for (long i = 0; i < y.count(); ++i) y[i] = T(100 * y.held.begin + 10 * x.held.begin) + x[(y.held.begin + i) / 2];
@@ -67,8 +73,10 @@ static_assert(cost<sp::shard<hidden>>().forward.flops == 2 * 3 && cost<sp::shard
 static_assert(std::is_same_v<decltype(relu2(sp::tensor<sp::data, row, sp::shard<hidden>>{}))::placement_type, sp::shard<hidden>>);
 static_assert(std::is_same_v<decltype(relu2(sp::tensor<sp::data, row, sp::any>{}))::placement_type, sp::any>);
 static_assert(std::is_same_v<decltype(relu2(sp::broken{})), sp::broken>);
-static_assert(std::is_same_v<decltype(widen(sp::tensor<sp::data, row>{})), sp::tensor<sp::data, sp::dims<wide>, sp::shard<wide>>>);
-static_assert(std::is_same_v<decltype(squared_relu{}(sp::tensor<sp::data, row>{})), decltype(relu2(sp::tensor<sp::data, row>{}))>);
+static_assert(
+    std::is_same_v<decltype(widen(sp::tensor<sp::data, row>{})), sp::tensor<sp::data, sp::dims<wide>, sp::shard<wide>>>);
+static_assert(
+    std::is_same_v<decltype(squared_relu{}(sp::tensor<sp::data, row>{})), decltype(relu2(sp::tensor<sp::data, row>{}))>);
 
 TEMPLATE_TEST_CASE("the kernels serve f32 and f64", "", float, double) {
   auto x = row_of(std::vector<TestType>{1, -2, 3, 0, -1});
@@ -94,8 +102,8 @@ TEST_CASE("a bf16 operand is widened once and gets its gradient in f32") {
 void check_five_operands() {
   gathered_sum op;
   op.factor[15] = 10;
-  auto a = row_of(std::vector<double>{1, 2, 3, 4, 5}), b = row_of(std::vector<double>{1, 1, 2, 2, 3}), c = row_of(std::vector<double>{1, 2, 3, 4, 5}),
-       d = row_of(std::vector<double>{2, 2, 2, 2, 2});
+  auto a = row_of(std::vector<double>{1, 2, 3, 4, 5}), b = row_of(std::vector<double>{1, 1, 2, 2, 3}),
+       c = row_of(std::vector<double>{1, 2, 3, 4, 5}), d = row_of(std::vector<double>{2, 2, 2, 2, 2});
   auto ids = row_of(std::vector<long>{4, 4, 0, 1, 2});
   a.at->tracked = c.at->tracked = d.at->tracked = true;                        // not b
   auto y = sp::call(op, a, ids, b, c, d);
@@ -108,7 +116,9 @@ void check_five_operands() {
   CHECK(!b.at->has_gradient());
   CHECK(!ids.at->has_gradient());
 }
-TEST_CASE("five operands, ids among them, and 128 bytes of state; what is not tracked gets no gradient") { check_five_operands(); }
+TEST_CASE("five operands, ids among them, and 128 bytes of state; what is not tracked gets no gradient") {
+  check_five_operands();
+}
 
 TEST_CASE("on a device that is not the host, kernels work on copies") {
   sp::backend* const here = &sp::device();
@@ -191,10 +201,16 @@ TEST_CASE("refusals name the operation and the operand") {
   sp::tensor<sp::data, row, sp::any> p{{}, x.at, sp::partial::value};
   CHECK(refusal([&] { relu2(p); }).find("shardproof[SP103]") == 0);
   CHECK(refusal([&] { relu2(p); }).find("[at squared_relu, fed partial from input]") != std::string::npos);
-  CHECK(refusal([&] { relu2(ids); }).find("shardproof[SP001] operand 0 of squared_relu is I64, but its kernels take F32 or F64 there. Fix: ") == 0);
-  CHECK(refusal([&] { sp::call(gathered_sum{}, x, x, x, x, x); }).find("shardproof[SP001] operand 1 of gathered_sum is F32, but its kernels take I64 there. Fix: ") == 0);
+  CHECK(refusal([&] {
+          relu2(ids);
+        }).find("shardproof[SP001] operand 0 of squared_relu is I64, but its kernels take F32 or F64 there. Fix: ") == 0);
+  CHECK(refusal([&] {
+          sp::call(gathered_sum{}, x, x, x, x, x);
+        }).find("shardproof[SP001] operand 1 of gathered_sum is F32, but its kernels take I64 there. Fix: ") == 0);
   auto d = row_of(std::vector<double>{1, 2, 3, 4, 5});
-  CHECK(refusal([&] { sp::call(gathered_sum{}, x, ids, x, d, x); }).find("operand 3 of gathered_sum is F64, but its kernels take F32 there") != std::string::npos);
+  CHECK(refusal([&] {
+          sp::call(gathered_sum{}, x, ids, x, d, x);
+        }).find("operand 3 of gathered_sum is F64, but its kernels take F32 there") != std::string::npos);
 }
 
 }  // namespace

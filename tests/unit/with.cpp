@@ -22,14 +22,19 @@ inline constexpr sp::plan plan{sp::colwise{"up_proj"}, sp::rowwise{"down"}};
 using planned_mlp = mlp<sp::at<plan>>;
 
 // The types underneath
-template <class A, class B> constexpr bool alike = std::is_same_v<typename A::placement_type, typename B::placement_type> && std::is_same_v<typename A::dims_type, typename B::dims_type>;
-static_assert(std::is_same_v<decltype(welded_mlp::up_proj)::style_type, sp::colwise> && std::is_same_v<decltype(welded_mlp::down)::style_type, sp::rowwise>);
-static_assert(alike<decltype(welded_mlp::up_proj.weight), decltype(planned_mlp::up_proj.weight)> && alike<decltype(welded_mlp::up_proj.bias), decltype(planned_mlp::up_proj.bias)>);
-static_assert(alike<decltype(welded_mlp::down.weight), decltype(planned_mlp::down.weight)> && alike<decltype(welded_mlp::down.bias), decltype(planned_mlp::down.bias)>);
+template <class A, class B> constexpr bool alike = std::is_same_v<typename A::placement_type, typename B::placement_type>&&
+    std::is_same_v<typename A::dims_type, typename B::dims_type>;
+static_assert(std::is_same_v<decltype(welded_mlp::up_proj)::style_type, sp::colwise> &&
+              std::is_same_v<decltype(welded_mlp::down)::style_type, sp::rowwise>);
+static_assert(alike<decltype(welded_mlp::up_proj.weight), decltype(planned_mlp::up_proj.weight)> &&
+              alike<decltype(welded_mlp::up_proj.bias), decltype(planned_mlp::up_proj.bias)>);
+static_assert(alike<decltype(welded_mlp::down.weight), decltype(planned_mlp::down.weight)> &&
+              alike<decltype(welded_mlp::down.bias), decltype(planned_mlp::down.bias)>);
 static_assert(!alike<decltype(welded_mlp::up_proj.weight), decltype(planned_mlp::down.weight)>);
 
 // Its path is the tag's name, or the style's
-static_assert(decltype(welded_mlp::up_proj)::where::path() == "up_proj" && decltype(welded_mlp::down)::where::path() == "rowwise");
+static_assert(decltype(welded_mlp::up_proj)::where::path() == "up_proj" &&
+              decltype(welded_mlp::down)::where::path() == "rowwise");
 
 struct result { std::vector<double> y, gradient; std::vector<std::string> names; };
 template <class M> result measure(int ranks) {
@@ -71,7 +76,8 @@ TEST_CASE("welded layers compute what planned ones do, on any number of ranks") 
 }
 
 TEST_CASE("welded layers are named by their tags") {
-  CHECK(measure<welded_mlp>(1).names == std::vector<std::string>{"up_proj.weight", "up_proj.bias", "rowwise.weight", "rowwise.bias"});
+  CHECK(measure<welded_mlp>(1).names ==
+        std::vector<std::string>{"up_proj.weight", "up_proj.bias", "rowwise.weight", "rowwise.bias"});
 }
 
 }  // namespace

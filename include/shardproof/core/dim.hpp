@@ -163,7 +163,8 @@ template <int I, class H, class... T> requires (I > 0) struct nth_type<I, H, T..
 template <int I, class D> struct nth_dim_impl;
 template <int I, class... D> struct nth_dim_impl<I, dims<D...>> : nth_type<I, D...> {};
 template <class All, class Tail, class Lead> struct drop_back_impl { using type = void; };
-template <class H, class... T, class Tail, class... L> struct drop_back_impl<dims<H, T...>, Tail, dims<L...>> : drop_back_impl<dims<T...>, Tail, dims<L..., H>> {};
+template <class H, class... T, class E, class... R, class... L> struct drop_back_impl<dims<H, T...>, dims<E, R...>, dims<L...>>
+    : drop_back_impl<dims<T...>, dims<E, R...>, dims<L..., H>> {};
 template <class H, class... T, class... L> struct drop_back_impl<dims<H, T...>, dims<H, T...>, dims<L...>> { using type = dims<L...>; };
 template <class... T, class... L> struct drop_back_impl<dims<T...>, dims<>, dims<L...>> { using type = dims<L..., T...>; };
 template <class D, int N, class Lead> struct chop_impl { using type = Lead; };

@@ -6,9 +6,10 @@
 ///     sp::extent_table t; t.set<hidden>(4096); t.set<kv_heads>(8);
 ///     static_assert(sp::sizes_of<sp::dims<hidden>>{}.n[0] == 4096);       // static extents are filled in
 #include <shardproof/core/dim.hpp>
+#include <shardproof/core/error.hpp>
 namespace shardproof {
 
-/// Extents of dimensions that are known at start-up. Static ones need no entry.
+/// Extents of dimensions that are known at start-up. Static ones need no entry. @error SP001 more than 48 dynamic dimensions.
 struct extent_table {
   struct entry { const dim_info* d; long n; };
   std::array<entry, 48> entries{};
@@ -19,6 +20,7 @@ struct extent_table {
   }
   constexpr void set(const dim_info* d, long n) {
     for (int i = 0; i < count; ++i) if (entries[std::size_t(i)].d == d) { entries[std::size_t(i)].n = n; return; }
+    if (count == int(entries.size())) throw error(code::usage, "an extent_table holds 48 dimensions.", "give the fixed ones a static extent, sp::dim<N>.");
     entries[std::size_t(count++)] = {d, n};
   }
   template <class D> constexpr extent_table& set(long n) { set(&info<D>, n); return *this; }

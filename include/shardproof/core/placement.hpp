@@ -53,6 +53,7 @@ namespace detail {
 template <class P> struct dual_impl { using type = P; };
 template <> struct dual_impl<replicate> { using type = partial; };
 template <> struct dual_impl<partial> { using type = replicate; };
+template <class D, class... P> struct dual_impl<product<D, P...>> { using type = product<D, typename dual_impl<P>::type...>; };
 }  // namespace detail
 template <class P> using dual_of = typename detail::dual_impl<P>::type;
 

@@ -34,7 +34,7 @@
 #define SHARDPROOF_SAYS_absent_must_pass "shardproof[SP113] a layer that may be absent (maybe<>) hands its input on, so it must return what it takes (see fed<>, returns<>). Fix: give it the output dimensions and the placement of its input, or use one_of."
 #define SHARDPROOF_SAYS_wrong_arguments "shardproof[SP114] these arguments do not fit this operation (see fed<>, needs<>). Fix: pass what needs<> lists, in that order."
 #define SHARDPROOF_SAYS_wrong_parts "shardproof[SP115] split yields one part per part of the fused dimension, and this tensor's last dimension is not fused. Fix: declare the producer's output as sp::fused<...>, or drop the split."
-#define SHARDPROOF_SAYS_no_result "shardproof[SP116] this module's forward yields no tensor here: an error above, a missing return, or an argument missing or too many (a cache?). Fix: return the result, and call the module with the arguments its forward takes."
+#define SHARDPROOF_SAYS_no_result "shardproof[SP116] this module's forward yields no tensor here: a missing return, or an argument missing or too many (a cache?). Fix: return the result, and call the module with the arguments its forward takes."
 #define SHARDPROOF_SAYS_unmatched_layer "shardproof[SP201] this layer is matched by no rule of the plan and stays replicated (see Layer). Fix: add a rule, or mark the layer replicated."
 #define SHARDPROOF_SAYS_unmatched_rule "shardproof[SP202] this rule of the plan matches no layer of the model (see rule<>). Fix: correct the pattern, or mark the rule optional."
 #define SHARDPROOF_SAYS_two_rules "shardproof[SP203] two rules of the plan match the same layer (see Layer, First, Second). Fix: delete one, or make the patterns disjoint."

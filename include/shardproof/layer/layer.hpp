@@ -119,25 +119,27 @@ template <class At, class Kind, class Style> struct placed : Kind::template para
   [[no_unique_address]] typename bias_in<Style, set, typename Kind::bias>::type bias;
   static constexpr int chosen = At::style_number();
 
+  /// One error if a rule is broken, and then `broken`.
   template <class X, class... Shared> constexpr auto operator()(const X& x, const Shared&... shared) const {
+    auto y = judged(x, shared...);
+    if constexpr (is_refused<decltype(y)>) {
+      static_assert(decltype(y)::why::ok);
+      return broken{};
+    } else return y;
+  }
+  /// The same without the error: `refused<verdict>`, which a probe may look at.
+  template <class X, class... Shared> constexpr auto judged(const X& x, const Shared&... shared) const {
     using why = plan_verdict_of<At, Kind, Style, own>;
     if constexpr (any_broken<X, Shared...>) return broken{};
-    else if constexpr (!std::is_same_v<why, sound>) {
-      static_assert(why::ok);
-      return broken{};
-    } else if constexpr (!Kind::template accepts<X>) {
-      static_assert(verdict<code::dims_differ, At, fed<dims_in<X>>, needs<typename Kind::template expected<X>>>::ok);
-      return broken{};
-    } else {
+    else if constexpr (!std::is_same_v<why, sound>) return refused<why>{};
+    else if constexpr (!Kind::template accepts<X>) return refused<verdict<code::dims_differ, At, fed<dims_in<X>>, needs<typename Kind::template expected<X>>>>{};
+    else {
       if constexpr (!is_ghost<X>) self.layer = At::c_path();
       const own& mine = *this;
-      auto y = with_parameters(mine, [&](const auto&... p) {
-        return run<At, Style, Kind, set>(mine, x, seen(bias, x), p.seen_by(x)..., adopted<Kind, Style, set, At>(shared, x)...);
+      return with_parameters(mine, [&](const auto&... p) {
+        // Qualified: looking for it by its arguments, clang would look into a refused one, and report it from there.
+        return detail::run<At, Style, Kind, set>(mine, x, seen(bias, x), p.seen_by(x)..., adopted<Kind, Style, set, At>(shared, x)...);
       });
-      if constexpr (is_refused<decltype(y)>) {
-        static_assert(decltype(y)::why::ok);
-        return broken{};
-      } else return y;
     }
   }
 };
@@ -150,6 +152,9 @@ template <class At, class Tag, class Kind> struct scope_of { using type = typena
 template <class At, class Tag, class Kind> requires requires { typename Kind::template in_parent<At>; } struct scope_of<At, Tag, Kind> { using type = typename Kind::template in_parent<At>; };
 template <class At, class Tag, class Kind> requires requires { typename Kind::template alternatives<At, Tag>; } struct scope_of<At, Tag, Kind> { using type = typename Kind::template alternatives<At, Tag>; };
 }  // namespace detail
+
+/// Would a layer under a constexpr plan take this input? A probe for overloads and tests: never an error.
+template <class Layer, class X> concept accepts = requires(const Layer& l, const X& x) { requires !is_refused<decltype(l.judged(x))>; };
 
 /// The member that SP_LAYER declares.
 template <class At, class Tag, class Kind> using layer = typename detail::scope_of<At, Tag, Kind>::type;

@@ -28,8 +28,9 @@ template <class M, class X, class... More> constexpr bool forward_takes() {
 struct gives_nothing {};
 template <class T> struct gives {};
 template <class T> gives<std::remove_cvref_t<T>> operator,(T&&, gives_nothing);
-template <class Y> inline constexpr bool gives_tensor = false;
-template <class T> inline constexpr bool gives_tensor<gives<T>> = std::is_class_v<T>;
+template <class Y> inline constexpr bool gives_no_tensor = false;
+template <> inline constexpr bool gives_no_tensor<gives_nothing> = true;
+template <class T> inline constexpr bool gives_no_tensor<gives<T>> = !std::is_class_v<T>;
 template <class Y> struct forwarded {
   static constexpr broken call(const auto&, const auto&...) { return {}; }
 };
@@ -48,7 +49,7 @@ template <class M> struct submodule : M {
       return broken{};
     } else {
       using Y = decltype((M::forward(x, more...), detail::gives_nothing{}));
-      static_assert(verdict<detail::gives_tensor<Y> ? code::ok : code::no_result, M>::ok);
+      static_assert(verdict<detail::gives_no_tensor<Y> ? code::no_result : code::ok, M>::ok);
       return detail::forwarded<Y>::call(static_cast<const M&>(*this), x, more...);
     }
   }

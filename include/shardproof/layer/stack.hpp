@@ -90,17 +90,18 @@ template <class Where, class M, long N> struct stack_of : detail::stack_storage<
     X y = x;
     long i = 0;
     if constexpr (is_ghost<X>) {                                                         // each distinct layer once
-      struct visited { const submodule<M>* at; ledger before, after; };
+      struct visited { const submodule<M>* at; bool tracked; ledger before, after; };
       std::array<visited, 8> seen{};
       std::size_t n = 0;
       for (const auto& l : *this) {
         std::size_t k = 0;
-        while (k < n && !detail::alike(*seen[k].at, l)) ++k;
+        const bool tracked = y.tracked();                                                // behind frozen layers no gradient is wanted
+        while (k < n && !(seen[k].tracked == tracked && detail::alike(*seen[k].at, l))) ++k;
         if (k < n && y.at) y.at->book.again(seen[k].after, seen[k].before);
         else {
           const ledger before = y.at ? y.at->book : ledger{};
           y = l.forward(y, detail::slot_of(more, Where::c_path(), i)...);
-          if (n < seen.size()) seen[n++] = {&l, before, y.at ? y.at->book : ledger{}};
+          if (n < seen.size()) seen[n++] = {&l, tracked, before, y.at ? y.at->book : ledger{}};
         }
         ++i;
       }
@@ -117,7 +118,7 @@ template <class Where, class M, long N> struct stack_of : detail::stack_storage<
       return broken{};
     } else {
       using Y = decltype((std::declval<const M&>().forward(x, detail::slot_of(more, "", 0)...), detail::gives_nothing{}));
-      static_assert(verdict<detail::gives_tensor<Y> ? code::ok : code::no_result, M>::ok);
+      static_assert(verdict<detail::gives_no_tensor<Y> ? code::no_result : code::ok, M>::ok);
       static_assert(detail::stacked<X, Y>::template verdict_at<Where>::ok);
       return detail::stacked<X, Y>::call(*this, x, more...);
     }

@@ -4,7 +4,7 @@
 ///
 ///     sp::with<sp::colwise, sp::linear<hidden, ffn>, struct up_proj> up_proj;        // path "up_proj", weight "up_proj.weight"
 ///     sp::with<sp::rowwise, sp::linear<ffn, hidden>> down;                           // path "rowwise": the style's name
-///     auto y = down(sp::silu(up_proj(x)));                                           // checked as under a plan: SP101, SP204, ...
+///     auto y = down(sp::silu(up_proj(x)));                                           // checked as under a plan
 #include <shardproof/layer/run_time.hpp>
 namespace shardproof {
 
@@ -20,9 +20,15 @@ template <class Style, class Settings = settings<invariant>> struct welded {
   static constexpr plan_fault fault() { return {}; }
   template <class F> static constexpr void each_pattern(F) {}
 };
-template <class Style, int Ranks = 0> inline constexpr welded<Style> welded_plan{Ranks};
+namespace detail {
+// A member: nvcc 13 takes a variable template for another one when it meets it a second time.
+template <class Style, int Ranks> struct welded_to {
+  static constexpr welded<Style> plan{Ranks};
+  using where = at<plan>;
+};
+}  // namespace detail
 
 /// `Tag` names it in checkpoints and messages. `Ranks`: refuse while compiling what so many ranks cannot share (SP105).
-template <class Style, class Kind, class Tag = Style, int Ranks = 0> using with = layer<at<welded_plan<Style, Ranks>>, Tag, Kind>;
+template <class Style, class Kind, class Tag = Style, int Ranks = 0> using with = layer<typename detail::welded_to<Style, Ranks>::where, Tag, Kind>;
 
 }  // namespace shardproof

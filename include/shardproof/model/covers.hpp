@@ -39,9 +39,9 @@ template <template <class> class Model, const auto& Plan> struct coverage {
 /// True, or one error: SP202 for a rule without a layer, SP205 and SP206 for what is wrong with the plan itself.
 template <template <class> class Model, const auto& Plan> constexpr bool covers() {
   using c = detail::coverage<Model, Plan>;
-  if constexpr (c::fault.broken != code::ok) return detail::fault_of<Plan>::why::ok;
-  else if constexpr (c::rule.rule >= 0) return verdict<code::unmatched_rule, rule_number<Plan, c::rule.rule>, detail::letters_of<c::word>>::ok;
-  else return true;
+  if constexpr (c::fault.broken != code::ok) static_assert(detail::fault_of<Plan>::why::ok);
+  else if constexpr (c::rule.rule >= 0) static_assert(verdict<code::unmatched_rule, rule_number<Plan, c::rule.rule>, detail::letters_of<c::word>>::ok);
+  return true;                                         // what is broken is said: an assertion of this may hold
 }
 
 }  // namespace shardproof

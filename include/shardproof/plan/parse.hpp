@@ -71,9 +71,10 @@ template <class Plan> constexpr void read_plan(Plan& p, std::string_view text) {
     if (const int at = fault_in(pattern); at >= 0) { p.wrong = {code::malformed_pattern, p.count, at, pattern}; return; }
     const std::string_view name = style.as_string().raw();
     const int n = style_number(typename Plan::styles{}, current_name(name));
-    if (n < 0) { p.wrong = {code::unknown_style, p.count, int(style.at()), name}; return; }
     if (p.count == Plan::capacity) { p.wrong = {code::malformed_plan, p.count, int(v.at()), "a plan has at most 1024 rules"}; return; }
-    p.entries[std::size_t(p.count++)] = {unsigned(pattern.data() - text.data()), static_cast<unsigned short>(pattern.size()), short(n)};
+    p.entries[std::size_t(p.count)] = {unsigned(pattern.data() - text.data()), static_cast<unsigned short>(pattern.size()), short(n)};
+    if (n < 0) p.wrong = {code::unknown_style, p.count, int(style.at()), name};
+    else ++p.count;
   });
 }
 }  // namespace detail
@@ -92,17 +93,12 @@ template <class Plan> void refuse_faulty(const Plan& p) {
     while (k) put({&digits[--k], 1});
   };
   if (f.broken == code::unknown_style) {
-    put("unknown parallel style \""); put(f.word); put("\".");
+    put("unknown parallel style \""); put(f.word); put("\" for \""); put(p.pattern(f.rule)); put("\".");
     char fix[512] = {};
     unsigned m = 0;
     const auto add = [&](std::string_view s) { for (char c : s) if (m + 1 < sizeof fix) fix[m++] = c; };
     add("did you mean \""); add(nearest_style(typename Plan::styles{}, f.word)); add("\"? Known styles:");
     each_style(typename Plan::styles{}, [&]<class S>(int i, S*) { add(i ? ", " : " "); add(S::name); });
-    add(". [rule \"");
-    // The pattern of the rule stands before the style in the text.
-    add(f.rule < p.count ? p.pattern(f.rule) : std::string_view("?"));
-    add("\"]");
-    if (f.rule >= p.count) m -= 12, fix[m] = '\0';
     throw error(f.broken, {text, n}, {fix, m});
   }
   put("Pattern=\""); put(f.word); put("\", Position="); put_number(f.position);

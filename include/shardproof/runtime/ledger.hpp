@@ -43,11 +43,15 @@ struct ledger {
   pass forward, backward;
   double activation_bytes = 0;                ///< values the forward pass makes; all live until backward if there is a tape
   double cache_bytes = 0;                     ///< keys and values kept by the cache
-  std::uint64_t schedule = 14695981039346656037ull;   ///< FNV-1a over the forward collectives: operation, axis, element count
+  std::uint64_t schedule = 14695981039346656037ull;   ///< a hash of the forward collectives in order: operation, axis, element count
+  std::uint64_t meetings = 0;                 ///< how many the hash is over
   constexpr bool operator==(const ledger&) const = default;
   constexpr void meet(collective c, int axis, double count) {
+    std::uint64_t h = 14695981039346656037ull;         // FNV-1a of the one, then a polynomial of all: so that a layer's part can be replayed
     for (std::uint64_t v : {std::uint64_t(c), std::uint64_t(axis), std::uint64_t(count)})
-      for (int i = 0; i < 8; ++i) schedule = (schedule ^ (v >> 8 * i & 255)) * 1099511628211ull;
+      for (int i = 0; i < 8; ++i) h = (h ^ (v >> 8 * i & 255)) * step;
+    schedule = schedule * step + h;
+    ++meetings;
   }
   /// A stack visits alike layers once and replays their cost.
   constexpr void again(const ledger& one, const ledger& base) {
@@ -55,8 +59,14 @@ struct ledger {
     backward.again(one.backward, base.backward);
     activation_bytes += one.activation_bytes - base.activation_bytes;
     cache_bytes += one.cache_bytes - base.cache_bytes;
-    schedule = (schedule ^ one.schedule) * 1099511628211ull;
+    std::uint64_t shift = 1;
+    for (std::uint64_t i = base.meetings; i < one.meetings; ++i) shift *= step;
+    schedule = schedule * shift + (one.schedule - base.schedule * shift);
+    meetings += one.meetings - base.meetings;
   }
+
+ private:
+  static constexpr std::uint64_t step = 1099511628211ull;
 };
 
 /// One charge to a ledger, as it happens: which layer, what, how much.

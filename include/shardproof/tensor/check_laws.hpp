@@ -2,14 +2,16 @@
 /// @file
 /// Is an operation's rule true? Runs it under every placement of its inputs and compares value and gradient with one device.
 ///
+///     sp::sizes_of<sp::dims<batch, ffn>> sizes{4, 5};
 ///     auto on_threads = [](int ranks, auto body) { sp::run(ranks, body); };
-///     sp::law_report r = sp::check_laws(on_threads, [](const auto& x) { return relu2(x); }, sp::sizes_of<sp::dims<batch, ffn>>{4, 5});
+///     sp::law_report r = sp::check_laws(on_threads, [](const auto& x) { return relu2(x); }, sizes);
 ///     if (!r.holds()) std::puts(r.where.c_str());
 ///
-/// Every input is placed Invariant, Replicate, Partial (as random addends), sharded along each dimension, and where a dimension is
-/// fused also packed and as a product. What the rule accepts must give, in f64, the value of one device and, for a random cotangent
-/// in the dual placement, its gradient in the dual placements; all ranks must refuse alike; the collectives that are charged must be
-/// the ones that are made; central differences check the gradient of one device. The runner's ranks must share memory (`threads`).
+/// Every input is placed Invariant, Replicate, Partial (as random addends), sharded along each dimension, and where a dimension
+/// is fused also packed and as a product. What the rule accepts must give, in f64, the value of one device and, for a random
+/// cotangent in the dual placement, its gradient in the dual placements; all ranks must refuse alike; the collectives that are
+/// charged must be the ones that are made; central differences check the gradient of one device. The runner's ranks must share
+/// memory (engine `threads`).
 #include <shardproof/tensor/laws/trial.hpp>
 #include <shardproof/tensor/refuse.hpp>
 namespace shardproof {
@@ -47,7 +49,8 @@ template <class D> input make_input(const sizes_of<D>& s, std::uint64_t stream) 
 template <class D> input make_input(const ids_of<D>& ids, std::uint64_t stream) {
   input x = make_input(ids.sizes, stream);
   x.integers = true;
-  for (long i = 0; i < long(x.values.size()); ++i) x.values[std::size_t(i)] = double(ids.first + long(uniform_at(11, stream, std::uint64_t(i)) * double(ids.count)));
+  for (long i = 0; i < long(x.values.size()); ++i)
+    x.values[std::size_t(i)] = double(ids.first + long(uniform_at(11, stream, std::uint64_t(i)) * double(ids.count)));
   return x;
 }
 template <class D> const sizes_of<D>& sizes_in(const sizes_of<D>& s) { return s; }
@@ -65,7 +68,8 @@ inline std::vector<placement> placements_of(const input& x, int ranks) {
     if (d->is != role::none) continue;
     for (const kind first : {kind::invariant, kind::replicate}) {
       placement p{kind::product, d};
-      for (int k = 0; k < d->parts; ++k) p.part[std::size_t(k)] = (k == 0) == (first == kind::invariant) ? kind::invariant : kind::replicate;
+      for (int k = 0; k < d->parts; ++k)
+        p.part[std::size_t(k)] = (k == 0) == (first == kind::invariant) ? kind::invariant : kind::replicate;
       out.push_back(p);
     }
   }
@@ -102,16 +106,22 @@ class judge {
     if (t.refused()) return false;
     if (!t.error.empty()) { fail(places, ranks, "", t.error); return true; }
     const placement to = t.ranks[0].place;
-    for (const auto& r : t.ranks) if (!(r.place == to)) { fail(places, ranks, "", "ranks differ in the result's placement"); return true; }
+    for (const auto& r : t.ranks)
+      if (!(r.place == to)) {
+        fail(places, ranks, "", "ranks differ in the result's placement");
+        return true;
+      }
     text_line arrow;
     arrow << " -> " << to;
     if (to.k == kind::varying) { fail(places, ranks, arrow.view(), "a result without a global value"); return true; }
-    bool right = within(compare(t.values(), value_, placed(t.ranks[0].global, to, ranks)), report_.worst_value, places, ranks, arrow.view(), "value");
+    bool right = within(compare(t.values(), value_, placed(t.ranks[0].global, to, ranks)), report_.worst_value, places, ranks,
+                        arrow.view(), "value");
     for (std::size_t i = 0; i < s_.inputs.size() && right; ++i) {
       if (s_.inputs[i].integers) continue;
       text_line what;
       what << "gradient of input " << long(i);
-      right = within(compare(t.gradients(i), gradient_[i], placed(s_.inputs[i].on_one_rank, dual(places[i]), ranks, true)), report_.worst_gradient, places, ranks, arrow.view(), what.view());
+      right = within(compare(t.gradients(i), gradient_[i], placed(s_.inputs[i].on_one_rank, dual(places[i]), ranks, true)),
+                     report_.worst_gradient, places, ranks, arrow.view(), what.view());
     }
     if (right) check_collectives(t, places, ranks, arrow.view());
     return true;
@@ -126,13 +136,16 @@ class judge {
     t << arrow << ": " << what;
     report_.where = std::string(t.view());
   }
-  bool within(const difference& d, double& worst, const std::vector<placement>& places, int ranks, std::string_view arrow, std::string_view what) {
+  bool within(const difference& d, double& worst, const std::vector<placement>& places, int ranks, std::string_view arrow,
+              std::string_view what) {
     if (d.size > worst) worst = d.size;
     if (d.size <= o_.tolerance) return true;
     text_line t;
-    if (d.size == 1e300 && d.rank >= 0 && d.found == d.found) t << what << " has " << long(d.found) << " elements instead of " << long(d.expected) << " on rank " << d.rank;
+    if (d.size == 1e300 && d.rank >= 0 && d.found == d.found)
+      t << what << " has " << long(d.found) << " elements instead of " << long(d.expected) << " on rank " << d.rank;
     else {
-      t << what << " is " << std::to_string(d.found) << " instead of " << std::to_string(d.expected) << " at element " << d.element;
+      t << what << " is " << std::to_string(d.found) << " instead of " << std::to_string(d.expected) << " at element "
+        << d.element;
       if (d.rank >= 0) t << " on rank " << d.rank;
       else t << ", summed over the ranks";
     }
@@ -147,7 +160,8 @@ class judge {
         for (int k = 0; k < 5; ++k) {
           if (charged[k] == t.ranks[r].made[way][k]) continue;
           text_line what;
-          what << "charges " << charged[k] << " " << name_of(collective(k)) << (way ? " backward" : " forward") << " and makes " << t.ranks[r].made[way][k];
+          what << "charges " << charged[k] << " " << name_of(collective(k)) << (way ? " backward" : " forward") << " and makes "
+               << t.ranks[r].made[way][k];
           return fail(places, ranks, arrow, what.view());
         }
       }
@@ -174,7 +188,8 @@ class judge {
         if (size > report_.worst_slope) report_.worst_slope = size;
         if (size <= o_.slope_tolerance) continue;
         text_line t;
-        t << "gradient of input " << long(k) << " is " << std::to_string(gradient_[k][i]) << ", but the slope is " << std::to_string(slope) << " at element " << long(i);
+        t << "gradient of input " << long(k) << " is " << std::to_string(gradient_[k][i]) << ", but the slope is "
+          << std::to_string(slope) << " at element " << long(i);
         return fail(places, 1, "", t.view());
       }
     }
@@ -200,7 +215,10 @@ template <class F> void each_tuple(const std::vector<std::vector<placement>>& op
   for (const int ranks : {1, o.ranks}) {
     std::vector<std::vector<placement>> options;
     for (const auto& x : s.inputs) options.push_back(placements_of(x, ranks));
-    if (ranks == 1) each_tuple(options, [&](const auto& tuple) { if (!j.has_reference() && !out.broken) j.set_reference(tuple); });
+    if (ranks == 1)
+      each_tuple(options, [&](const auto& tuple) {
+        if (!j.has_reference() && !out.broken) j.set_reference(tuple);
+      });
     if (!j.has_reference()) {
       if (!out.broken) out.where = "every placement of the inputs is refused";
       return out;
@@ -213,7 +231,7 @@ template <class F> void each_tuple(const std::vector<std::vector<placement>>& op
 
 }  // namespace laws
 
-/// `runner(ranks, body)` runs body() on each of so many ranks; f takes a tensor per input, placed by value (`any`), and returns one.
+/// `runner(ranks, body)` runs body() on each of so many ranks; f takes a tensor per input, placed by value, and returns one.
 /// An input is described by its `sizes_of`, or by `ids_of`. Parameters' roles are allowed: sizes_of<dims<out<ffn>, in<hidden>>>.
 template <class Runner, class F, class... In> law_report check_laws(Runner runner, const law_options& o, F f, const In&... in) {
   laws::subject s;

@@ -15,7 +15,7 @@ template <class T> struct elements {
   using value_type = std::remove_const_t<T>;
   T* p = nullptr;
   shape s;                                             ///< this rank's extents
-  slice held{};                                        ///< the items of the sharded dimension on this rank; {0, 0} if none is sharded
+  slice held{};                                        ///< the items of the sharded dimension held here; {0, 0} if none is
   placement place;                                     ///< on tp
   constexpr T& operator[](long i) const { return p[i]; }
   constexpr T* begin() const { return p; }

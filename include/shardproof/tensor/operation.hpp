@@ -6,11 +6,13 @@
 ///       static constexpr double flops = 2;                                   // per element of the result
 ///       static constexpr sp::outcome rule(sp::placement x) { return sp::rules::nonlinear(x); }
 ///       static void compute(auto y, auto x) { for (long i = 0; i < y.count(); ++i) y[i] = x[i] > 0 ? x[i] * x[i] : 0; }
-///       static void pull(auto dy, auto, auto x, auto dx) { for (long i = 0; i < x.count(); ++i) dx[i] += x[i] > 0 ? 2 * x[i] * dy[i] : 0; }
+///       static void pull(auto dy, auto y, auto x, auto dx) {
+///         for (long i = 0; i < x.count(); ++i) dx[i] += x[i] > 0 ? 2 * x[i] * dy[i] : 0;
+///       }
 ///     };
 ///     constexpr auto squared(const sp::tensor_like auto& x) { return sp::call(squared_relu{}, x); }
 ///
-/// The rule says which placements of the operands are accepted and where the result lies; sp::check_laws says whether it is right.
+/// The rule says which placements of the operands are accepted and where the result lies; sp::check_laws tests that.
 /// Kernels get `sp::elements` of float or of double; pull ADDS to the gradients of the floating operands, in their order. An
 /// operand that they declare as `sp::indices` is of i64 and has no gradient. compute and pull return void. The operation may have
 /// data members: at most 128 plain bytes, which pull sees again. It runs under constexpr and run-time plans, in dry runs and on
@@ -24,8 +26,11 @@ template <class Op> struct operation {
 };
 
 namespace detail {
-template <unsigned Integers, std::size_t I, class T> using operand_elements = std::conditional_t<(Integers >> I & 1) != 0, shardproof::indices, elements<const T>>;
-template <class V> constexpr V as_elements(const erased::user_block& b) { return {static_cast<decltype(V::p)>(b.p), b.s, b.part.held, b.part.place}; }
+template <unsigned Integers, std::size_t I, class T> using operand_elements =
+    std::conditional_t<(Integers >> I & 1) != 0, shardproof::indices, elements<const T>>;
+template <class V> constexpr V as_elements(const erased::user_block& b) {
+  return {static_cast<decltype(V::p)>(b.p), b.s, b.part.held, b.part.place};
+}
 
 template <class Op, unsigned Integers, std::size_t... I>
 concept computes = requires(const Op& op, elements<float> y, operand_elements<Integers, I, float>... x) { op.compute(y, x...); };
@@ -38,22 +43,27 @@ template <class Op, unsigned Integers, std::size_t... I> constexpr unsigned inte
 }
 constexpr int bits_in(unsigned m) { int n = 0; for (; m; m &= m - 1) ++n; return n; }
 
-template <class Op, unsigned Integers, class T, std::size_t... I> void compute_entry(const void* op, const erased::user_block* v) {
+template <class Op, unsigned Integers, class T, std::size_t... I>
+void compute_entry(const void* op, const erased::user_block* v) {
   static_cast<const Op*>(op)->compute(as_elements<elements<T>>(v[0]), as_elements<operand_elements<Integers, I, T>>(v[1 + I])...);
 }
 template <class Op, unsigned Integers, class T, std::size_t... I, std::size_t... J>
 void pull_with(const void* op, const erased::user_block* v, std::index_sequence<J...>) {
   static_cast<const Op*>(op)->pull(as_elements<elements<const T>>(v[0]), as_elements<elements<const T>>(v[1]),
-                                   as_elements<operand_elements<Integers, I, T>>(v[2 + I])..., as_elements<elements<T>>(v[2 + sizeof...(I) + J])...);
+                                   as_elements<operand_elements<Integers, I, T>>(v[2 + I])...,
+                                   as_elements<elements<T>>(v[2 + sizeof...(I) + J])...);
 }
 template <class Op, unsigned Integers, class T, std::size_t... I> void pull_entry(const void* op, const erased::user_block* v) {
   pull_with<Op, Integers, T, I...>(op, v, std::make_index_sequence<sizeof...(I) - std::size_t(bits_in(Integers))>{});
 }
 template <class Op, unsigned Integers, class I> struct kernels_of;
 template <class Op, unsigned Integers, std::size_t... I> struct kernels_of<Op, Integers, std::index_sequence<I...>> {
-  static constexpr erased::user_kernels table{type_name<Op>(), int(sizeof...(I)), Integers,
-                                              {&compute_entry<Op, Integers, float, I...>, &compute_entry<Op, Integers, double, I...>},
-                                              {&pull_entry<Op, Integers, float, I...>, &pull_entry<Op, Integers, double, I...>}};
+  static constexpr erased::user_kernels table{
+      type_name<Op>(),
+      int(sizeof...(I)),
+      Integers,
+      {&compute_entry<Op, Integers, float, I...>, &compute_entry<Op, Integers, double, I...>},
+      {&pull_entry<Op, Integers, float, I...>, &pull_entry<Op, Integers, double, I...>}};
 };
 
 /// A user's operation as `apply` wants one.
@@ -71,8 +81,8 @@ template <class Op, unsigned Integers, class Out> struct user_call {
     layout_value to;
     for (std::size_t a = 0; a < max_axes; ++a) to.on[a] = Op::rule(x.place().on[a]...).to;
     const erased::user_operand in[] = {{&x.at, erased::part_of(x.sizes, x.place())}...};
-    return erased::call_user(kernels_of<Op, Integers, std::index_sequence_for<X...>>::table, &op, std::is_empty_v<Op> ? 0 : sizeof(Op), local,
-                             erased::part_of(sizes, to), in);
+    return erased::call_user(kernels_of<Op, Integers, std::index_sequence_for<X...>>::table, &op,
+                             std::is_empty_v<Op> ? 0 : sizeof(Op), local, erased::part_of(sizes, to), in);
   }
 };
 
@@ -89,15 +99,21 @@ template <class E, class D, class L> constexpr auto without_roles(const tensor<E
   }
 }
 constexpr broken without_roles(broken b) { return b; }
-template <class Out, class... C, class Op, class X, class... Y> constexpr auto call_plain(const Op& op, const X& x, const Y&... y) {
+template <class Out, class... C, class Op, class X, class... Y>
+constexpr auto call_plain(const Op& op, const X& x, const Y&... y) {
   if constexpr (any_broken<X, Y...>) return broken{};
   else {
     static_assert(1 + sizeof...(Y) <= std::size_t(max_operands), "shardproof: an operation has at most 5 operands");
-    static_assert(std::is_trivially_copyable_v<Op> && sizeof(Op) <= sizeof(node::state), "shardproof: an operation is at most 128 plain bytes");
-    static_assert(requires { { Op::rule(x.place().on[0], y.place().on[0]...) } -> std::same_as<outcome>; },
-                  "shardproof: an operation has `static constexpr sp::outcome rule(sp::placement...)`, a placement for each operand of this call");
+    static_assert(std::is_trivially_copyable_v<Op> && sizeof(Op) <= sizeof(node::state),
+                  "shardproof: an operation is at most 128 plain bytes");
+    static_assert(
+        requires {
+          { Op::rule(x.place().on[0], y.place().on[0]...) } -> std::same_as<outcome>;
+        },
+        "shardproof: an operation has `static constexpr sp::outcome rule(sp::placement...)`, a placement for each operand");
     constexpr unsigned integers = integer_operands<Op, 0u>(std::make_index_sequence<1 + sizeof...(Y)>{});
-    static_assert(integers != no_such_kernel, "shardproof: an operation has `void compute(auto y, auto x...)`, an argument for the result and for each operand of this call");
+    static_assert(integers != no_such_kernel,
+                  "shardproof: an operation has `void compute(auto y, auto x...)`, for the result and each operand");
     sizes_of<Out> s;
     copy_sizes(s, x.sizes);
     (copy_sizes(s, y.sizes), ...);
@@ -108,7 +124,8 @@ template <class Out, class... C, class Op, class X, class... Y> constexpr auto c
 
 /// Applies Op; the result has the dimensions Out, whose extents the operands know. `C...`: placements the result may have beside
 /// those of the operands (shard<other>). @error what Op's rule says.
-template <class Out, class... C, class Op, tensor_like X, tensor_like... Y> constexpr auto call_as(const Op& op, const X& x, const Y&... y) {
+template <class Out, class... C, class Op, tensor_like X, tensor_like... Y>
+constexpr auto call_as(const Op& op, const X& x, const Y&... y) {
   return detail::call_plain<as_dims<Out>, C...>(op, detail::without_roles(x), detail::without_roles(y)...);
 }
 /// The same; the result has the first operand's dimensions.
@@ -116,7 +133,8 @@ template <class Op, tensor_like X, tensor_like... Y> constexpr auto call(const O
   return detail::call_plain<plain<dims_in<X>>>(op, detail::without_roles(x), detail::without_roles(y)...);
 }
 
-template <class Op> template <tensor_like X, tensor_like... Y> constexpr auto operation<Op>::operator()(const X& x, const Y&... y) const {
+template <class Op> template <tensor_like X, tensor_like... Y>
+constexpr auto operation<Op>::operator()(const X& x, const Y&... y) const {
   return call(static_cast<const Op&>(*this), x, y...);
 }
 

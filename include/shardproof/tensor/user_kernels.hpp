@@ -62,7 +62,7 @@ class host_side {
   }
 };
 
-// What a node keeps for its gradient: two operands' parts in itself, the others and the operation's own bytes in nodes that it saves.
+// What a node keeps for its gradient: two operands' parts in itself, the others and the operation's bytes in nodes it saves.
 struct user_state { const user_kernels* k; part_held y, x[2]; };
 struct more_parts { part_held x[max_operands - 2]; };
 inline ref kept_bytes(const void* p, std::size_t n) {
@@ -94,7 +94,8 @@ inline void pull_user(node& y) {
 }
 
 /// @error SP001 an operand is of whole numbers where the kernel takes floating ones or the reverse, or two floating types meet.
-[[gnu::noinline]] inline ref call_user(const user_kernels& k, const void* op, std::size_t bytes, const shape& s, const part_held& result, const user_operand* x) {
+[[gnu::noinline]] inline ref call_user(const user_kernels& k, const void* op, std::size_t bytes, const shape& s,
+                                       const part_held& result, const user_operand* x) {
   ref in[max_operands];
   const ref* all[max_operands];
   dtype t = dtype::f32;
@@ -105,8 +106,10 @@ inline void pull_user(node& y) {
     if (!k.takes_integers(i) && floating++ == 0) t = is;
     if (is != (k.takes_integers(i) ? dtype::i64 : t) || !is_float(t)) {
       text_line what, fix;
-      what << "operand " << i << " of " << k.name << " is " << name_of(is) << ", but its kernels take " << (k.takes_integers(i) ? "I64" : is_float(t) ? name_of(t) : "F32 or F64") << " there.";
-      fix << "pass another tensor, or declare that parameter of compute and pull as " << (k.takes_integers(i) ? "auto." : "sp::indices.");
+      what << "operand " << i << " of " << k.name << " is " << name_of(is) << ", but its kernels take "
+           << (k.takes_integers(i) ? "I64" : is_float(t) ? name_of(t) : "F32 or F64") << " there.";
+      fix << "pass another tensor, or declare that parameter of compute and pull as "
+          << (k.takes_integers(i) ? "auto." : "sp::indices.");
       throw error(code::usage, what.view(), fix.view());
     }
   }

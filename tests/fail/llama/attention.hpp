@@ -1,4 +1,5 @@
-#pragma once
+#ifndef LLAMA_ATTENTION_HPP
+#define LLAMA_ATTENTION_HPP
 /// @file
 /// Grouped-query attention with a norm on every query and key head.
 ///
@@ -20,3 +21,4 @@ template <class At> struct attention {
     return o_proj(sp::attention(q, cache.extend(k, v)));        // (batch, seq, hidden), after one all-reduce
   }
 };
+#endif

@@ -1,4 +1,5 @@
-#pragma once
+#ifndef LLAMA_DIMS_HPP
+#define LLAMA_DIMS_HPP
 /// @file
 /// The dimensions of the little Llama that the must-fail programs are written on.
 ///
@@ -16,3 +17,4 @@ struct head_dim : sp::dim<4> {};
 
 /// Extents of the residual stream, for programs of one module.
 using stream = sp::sizes_of<sp::dims<batch, seq, hidden>>;
+#endif

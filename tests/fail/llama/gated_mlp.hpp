@@ -1,4 +1,5 @@
-#pragma once
+#ifndef LLAMA_GATED_MLP_HPP
+#define LLAMA_GATED_MLP_HPP
 /// @file
 /// The gated MLP; gate and up are one fused layer.
 ///
@@ -14,3 +15,4 @@ template <class At> struct gated_mlp {
     return down_proj(sp::silu(gate) * up);                      // (batch, seq, hidden), after one all-reduce
   }
 };
+#endif

@@ -1,4 +1,5 @@
-#pragma once
+#ifndef LLAMA_MODEL_HPP
+#define LLAMA_MODEL_HPP
 /// @file
 /// The decoder layer, the model and its plan. `attention` and `gated_mlp` come from their own headers, or from the program that
 /// includes this one: that is how a program writes one module wrongly and keeps the others.
@@ -35,3 +36,4 @@ inline constexpr sp::plan tensor_parallel{
     sp::colwise{"layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj", "lm_head"},
     sp::rowwise{"layers.*.self_attn.o_proj", "layers.*.mlp.down_proj"},
     sp::replicated_with_grad_allreduce{"layers.*.self_attn.q_norm", "layers.*.self_attn.k_norm"}};
+#endif

@@ -61,7 +61,8 @@ struct lie {
 };
 
 /// What `rank` is dealt. Whole numbers keep theirs on the first holder; the others' addends are zero.
-inline std::vector<double> share(const std::vector<double>& whole, const lie& l, int rank, std::uint64_t seed, bool integers = false) {
+inline std::vector<double> share(const std::vector<double>& whole, const lie& l, int rank, std::uint64_t seed,
+                                 bool integers = false) {
   std::vector<int> before(whole.size());               // holders of lower rank
   for (int r = 0; r < rank; ++r) for (const long g : l.held_by(r)) ++before[std::size_t(g)];
   const std::vector<int> all = l.holders();
@@ -90,7 +91,8 @@ inline difference compare(const std::vector<std::vector<double>>& held, const st
   std::vector<double> sum(whole.size());
   for (int r = 0; r < l.ranks; ++r) {
     const std::vector<long> mine = l.held_by(r);
-    if (mine.size() != held[std::size_t(r)].size()) return {1e300, 0, r, double(held[std::size_t(r)].size()), double(mine.size())};
+    if (mine.size() != held[std::size_t(r)].size())
+      return {1e300, 0, r, double(held[std::size_t(r)].size()), double(mine.size())};
     for (std::size_t i = 0; i < mine.size(); ++i) {
       sum[std::size_t(mine[i])] += held[std::size_t(r)][i];
       if (!l.pending(mine[i])) take(mine[i], r, held[std::size_t(r)][i]);

@@ -83,7 +83,8 @@ inline lie placed(const lie& one, placement p, int ranks, bool cotangent = false
 }
 
 /// On one rank. `cotangent`: of the whole result; empty: forward only.
-inline void run_on_rank(const subject& s, const std::vector<placement>& places, const std::vector<double>& cotangent, outcome_of_rank& out) {
+inline void run_on_rank(const subject& s, const std::vector<placement>& places, const std::vector<double>& cotangent,
+                        outcome_of_rank& out) {
   const int rank = rank_on(), ranks = ranks_on();
   std::vector<operand> in;
   for (std::size_t i = 0; i < s.inputs.size(); ++i) {

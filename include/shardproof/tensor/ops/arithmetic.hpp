@@ -86,6 +86,18 @@ struct shift {
 };
 }  // namespace operations
 
+namespace detail {
+template <template <class, class> class Op, class A, class B> constexpr bool combine() {
+  if constexpr (any_broken<A, B>) return true;
+  else if constexpr (std::is_void_v<drop_back<dims_in<A>, dims_in<B>>>) return false;
+  else if constexpr (is_any<place_in<A>> || is_any<place_in<B>>) return true;                // asked when it is called
+  else return result_of<axes_of<place_in<A>, place_in<B>>, void, Op<dims_in<A>, dims_in<B>>, dims<>, place_in<A>, place_in<B>>::ok;
+}
+}  // namespace detail
+/// Would a + b, a * b compile? Probes for overloads and tests: never an error.
+template <class A, class B> concept can_add = tensor_like<A> && tensor_like<B> && detail::combine<operations::add, A, B>();
+template <class A, class B> concept can_multiply = tensor_like<A> && tensor_like<B> && detail::combine<operations::multiply, A, B>();
+
 /// a + b. @error SP102 Invariant meets Replicate or Shard; SP104 Partial meets anything else; SP109 the dimensions differ.
 template <tensor_like A, tensor_like B> constexpr auto operator+(const A& a, const B& b) {
   if constexpr (any_broken<A, B>) return broken{};

@@ -88,7 +88,11 @@ template <class Heads, class KvHeads, class Keys, class Features> struct attenti
     return erased::attention(q.at, k.at, v.at, sink, s, m, first, group);
   }
 };
-struct attention_takes_q_then_keys_and_values;
+// Facts of SP114.
+struct attention_call;
+struct queries;
+struct keys;
+struct values;
 }  // namespace operations
 
 /// softmax(q k^T * scale) v with the mask. @error SP101 heads placed differently; SP103 Partial; SP301 whole sinks on sharded heads.
@@ -111,10 +115,10 @@ constexpr auto attention(const Q& q, const KV& kv, const mask& m = {}, const Sin
   }
 }
 template <class Q, class KV, class... More> requires (!(tensor_like<Q> && is_key_value<KV>))
-constexpr broken attention(const Q&, const KV&, const More&...) {
+constexpr auto attention(const Q&, const KV&, const More&...) {             // auto: nvcc then says from where it is called
   if constexpr (!any_broken<Q, KV>)
-    static_assert(verdict<code::wrong_arguments, operations::attention_takes_q_then_keys_and_values, fed<Q, KV>>::ok);
-  return {};
+    static_assert(verdict<code::wrong_arguments, operations::attention_call, fed<Q, KV>, needs<operations::queries, key_value<operations::keys, operations::values>>>::ok);
+  return broken{};
 }
 
 }  // namespace shardproof

@@ -1,0 +1,19 @@
+// error: shardproof[SP106] a tensor is split along a dimension that is sharded as one block: the pieces would mix blocks. Fix: give the producer a packed style (packed_colwise for fused gate|up or q|k|v).
+// code: SP106
+// path: operations::split, fed<shard<fused<ffn, ffn>>>
+// path: at<wrong, layers, each, mlp>
+#include <shardproof/shardproof.hpp>
+#include "llama/attention.hpp"
+#include "llama/gated_mlp.hpp"
+#include "llama/model.hpp"
+
+#ifdef MUST_FAIL
+inline constexpr sp::plan wrong{
+    sp::embedding_rowwise{"embed_tokens"},
+    sp::colwise{"layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj", "layers.*.mlp.gate_up_proj", "lm_head"},
+    sp::rowwise{"layers.*.self_attn.o_proj", "layers.*.mlp.down_proj"},
+    sp::replicated_with_grad_allreduce{"layers.*.self_attn.q_norm", "layers.*.self_attn.k_norm"}};
+static_assert(sp::dry_run<llama, wrong>(sp::ranks{4}, sp::tokens{2, 5}).backward.all_reduces == 9);
+#else
+static_assert(sp::dry_run<llama, tensor_parallel>(sp::ranks{4}, sp::tokens{2, 5}).backward.all_reduces == 9);
+#endif
