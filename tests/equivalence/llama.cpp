@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <catch2/catch.hpp>
+#include <range/v3/view/cartesian_product.hpp>
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/shardproof.hpp>
 
@@ -153,12 +154,13 @@ TEST_CASE("the same in f32") {
   for (int w : {2, 4}) CHECK(difference(one, step<fixed>({w}, sp::dtype::f32)) < 1e-2);   // AdamW turns tiny gradients into signs
 }
 TEST_CASE("data parallel and tensor parallel together, empty and uneven parts of the batch included") {
-  for (long rows : {3L, 2L}) {
-    const figures one = step<one_device>({}, sp::dtype::f64, rows);
-    for (sp::mesh m : {sp::mesh{1, 2}, {2, 2}, {2, 4}, {4, 3}}) {
-      INFO("tp " << m.tp << ", dp " << m.dp << ", rows " << rows);
-      CHECK(difference(one, step<llama<sp::at<data_parallel>>>(m, sp::dtype::f64, rows)) < 1e-10);
-    }
+  using ranges::views::cartesian_product;
+  const std::map<long, figures> one{{2, step<one_device>({}, sp::dtype::f64, 2)}, {3, step<one_device>({}, sp::dtype::f64, 3)}};
+  const sp::mesh meshes[] = {{1, 2}, {2, 2}, {2, 4}, {4, 3}};
+  for (const auto& [m, expected] : cartesian_product(meshes, one)) {
+    const long rows = expected.first;
+    INFO("tp " << m.tp << ", dp " << m.dp << ", rows " << rows);
+    CHECK(difference(expected.second, step<llama<sp::at<data_parallel>>>(m, sp::dtype::f64, rows)) < 1e-10);
   }
 }
 TEST_CASE("sequence parallelism is the plan's boundary, nothing else") {
