@@ -16,15 +16,16 @@ using sp::io::stored_tensor;
 
 struct difference {
   std::string name, reason;
-  double absolute = 0, relative = 0;                     ///< the largest over the tensor
-  long count = 0;                                        ///< elements out of tolerance
+  double absolute = 0, relative = 0;  ///< the largest over the tensor
+  long count = 0;                     ///< elements out of tolerance
   long elements = 0;
 };
 
 /// One pass over both tensors, as double.
 difference compare(const stored_tensor& a, const stored_tensor& b, double rtol, double atol) {
   difference d{std::string(a.name()), "", 0, 0, 0, 0};
-  const bool same_shape = std::equal(a.tensor->shape.begin(), a.tensor->shape.end(), b.tensor->shape.begin(), b.tensor->shape.end());
+  const bool same_shape =
+      std::equal(a.tensor->shape.begin(), a.tensor->shape.end(), b.tensor->shape.begin(), b.tensor->shape.end());
   if (!same_shape || a.tensor->type != b.tensor->type) {
     d.reason = sp::io::described(*a.tensor) + " against " + sp::io::described(*b.tensor);
     if (!same_shape) return d;
@@ -37,7 +38,7 @@ difference compare(const stored_tensor& a, const stored_tensor& b, double rtol, 
   long n = 1;
   for (auto e : a.tensor->shape) n *= e;
   d.elements = n;
-  const std::string raw_a(a.bytes()), raw_b(b.bytes());   // copies: the mapping is not aligned
+  const std::string raw_a(a.bytes()), raw_b(b.bytes());  // copies: the mapping is not aligned
   sp::visit(*ta, [&](auto za) {
     sp::visit(*tb, [&](auto zb) {
       const auto* x = reinterpret_cast<const decltype(za)*>(raw_a.data());
@@ -59,18 +60,23 @@ difference compare(const stored_tensor& a, const stored_tensor& b, double rtol, 
 }  // namespace
 
 answer diff(const common_options& common, const diff_options& o) {
-  if (!(o.rtol >= 0) || !(o.atol >= 0)) throw sp::error(sp::code::usage, "a tolerance is negative.", "pass --rtol and --atol of at least 0.");
+  if (!(o.rtol >= 0) || !(o.atol >= 0))
+    throw sp::error(sp::code::usage, "a tolerance is negative.", "pass --rtol and --atol of at least 0.");
   const sp::io::checkpoint_files a(o.a), b(o.b);
   std::vector<difference> found;
   long compared = 0;
   for (const auto& t : a.tensors()) {
     const auto* other = b.find(t.name());
-    if (!other) { found.push_back({std::string(t.name()), "only in " + o.a, 0, 0, 0, 0}); continue; }
+    if (!other) {
+      found.push_back({std::string(t.name()), "only in " + o.a, 0, 0, 0, 0});
+      continue;
+    }
     ++compared;
     difference d = compare(t, *other, o.rtol, o.atol);
     if (!d.reason.empty() || d.count) found.push_back(std::move(d));
   }
-  for (const auto& t : b.tensors()) if (!a.find(t.name())) found.push_back({std::string(t.name()), "only in " + o.b, 0, 0, 0, 0});
+  for (const auto& t : b.tensors())
+    if (!a.find(t.name())) found.push_back({std::string(t.name()), "only in " + o.b, 0, 0, 0, 0});
   std::stable_sort(found.begin(), found.end(), [](const difference& x, const difference& y) {
     return x.reason.empty() != y.reason.empty() ? !x.reason.empty() : x.absolute > y.absolute;
   });
@@ -98,9 +104,12 @@ answer diff(const common_options& common, const diff_options& o) {
     for (std::size_t i = 0; i < found.size() && i < std::size_t(std::max(0, o.most)); ++i) {
       const auto& d = found[i];
       if (!d.reason.empty() && !d.elements) std::printf("  %s: %s\n", d.name.c_str(), d.reason.c_str());
-      else std::printf("  %s: largest difference %.3g (relative %.3g), %ld of %ld elements out of tolerance%s%s\n", d.name.c_str(), d.absolute, d.relative, d.count, d.elements, d.reason.empty() ? "" : "; ", d.reason.c_str());
+      else
+        std::printf("  %s: largest difference %.3g (relative %.3g), %ld of %ld elements out of tolerance%s%s\n", d.name.c_str(),
+                    d.absolute, d.relative, d.count, d.elements, d.reason.empty() ? "" : "; ", d.reason.c_str());
     }
-    if (found.size() > std::size_t(std::max(0, o.most))) std::printf("  ... and %zu more (--most)\n", found.size() - std::size_t(std::max(0, o.most)));
+    if (found.size() > std::size_t(std::max(0, o.most)))
+      std::printf("  ... and %zu more (--most)\n", found.size() - std::size_t(std::max(0, o.most)));
   }
   return found.empty() ? answer::done : answer::no;
 }

@@ -15,24 +15,30 @@ std::vector<std::int64_t> parse_tokens(const std::string& text, long vocabulary)
     std::int64_t n = -1;
     const auto r = std::from_chars(text.data() + i, text.data() + end, n);
     if (r.ec != std::errc() || r.ptr != text.data() + end)
-      throw sp::error(sp::code::usage, "--tokens \"" + text + "\" is no list of token ids.", "write numbers separated by commas.");
+      throw sp::error(sp::code::usage, "--tokens \"" + text + "\" is no list of token ids.",
+                      "write numbers separated by commas.");
     if (n < 0 || n >= vocabulary)
-      throw sp::error(sp::code::usage, "token id " + std::to_string(n) + " is outside the vocabulary of " + std::to_string(vocabulary) + ".", "tokenize with the model's own vocabulary.");
+      throw sp::error(sp::code::usage,
+                      "token id " + std::to_string(n) + " is outside the vocabulary of " + std::to_string(vocabulary) + ".",
+                      "tokenize with the model's own vocabulary.");
     out.push_back(n);
     i = end + 1;
   }
   return out;
 }
 
-/// The most likely next token after the last position; the smallest id of equals. Collective.
+/// The most likely next token after the last position; the smallest id of equals. Collective. @error SP001 no logit is a number.
 std::int64_t best_token(const sp::token_logits& logits, long vocabulary) {
   const sp::placement p = logits.place().on[0];
   const sp::shape s = logits.at->s;
   const long width = s[-1], rows = s.lead(1);
   const sp::dtype t = logits.at->type;
-  const sp::view last{static_cast<char*>(logits.at->data.get()) + std::size_t((rows - 1) * width) * sp::bytes_of(t), t, {1, width}};
+  const sp::view last{
+      static_cast<char*>(logits.at->data.get()) + std::size_t((rows - 1) * width) * sp::bytes_of(t), t, {1, width}};
   const long first = p.splits() ? sp::block_of(p.d, vocabulary, sp::rank_on(), sp::ranks_on(), logits.sizes.table).begin : 0;
-  struct candidate { double value, index; };
+  struct candidate {
+    double value, index;
+  };
   candidate mine{-1e300, double(vocabulary)};
   if (width) {
     const sp::ref index = sp::leaf(sp::dtype::i64, {1}), value = sp::leaf(t, {1});
@@ -41,27 +47,38 @@ std::int64_t best_token(const sp::token_logits& logits, long vocabulary) {
     sp::device().to_host(&i, index->v());
     mine = {sp::device().read(value->v(), 0), double(i)};
   }
-  if (!p.splits() || !sp::self.on[0]) return std::int64_t(mine.index);
-  std::vector<candidate> all(std::size_t(sp::ranks_on()));
-  const std::vector<long> counts(all.size(), 2);
-  sp::self.on[0]->all_gather(&mine, all.data(), counts, sp::dtype::f64);
-  for (const auto& c : all) if (c.value > mine.value || (c.value == mine.value && c.index < mine.index)) mine = c;
+  if (!(mine.value >= -1e300)) mine = {-1e300, double(vocabulary)};  // no number, or minus infinity
+  if (p.splits() && sp::self.on[0]) {
+    std::vector<candidate> all(std::size_t(sp::ranks_on()));
+    const std::vector<long> counts(all.size(), 2);
+    sp::self.on[0]->all_gather(&mine, all.data(), counts, sp::dtype::f64);
+    for (const auto& c : all)
+      if (c.value > mine.value || (c.value == mine.value && c.index < mine.index)) mine = c;
+  }
+  if (mine.index >= double(vocabulary))
+    throw sp::error(sp::code::usage, "no logit is a number, so that no token is the likeliest.", "look for broken weights.");
   return std::int64_t(mine.index);
 }
 
 }  // namespace
 
 answer generate(const common_options& common, const generate_options& o) {
-  const session s(common, o.folder);
-  if (o.count < 0) throw sp::error(sp::code::usage, "--new " + std::to_string(o.count) + " is negative.", "pass --new of at least 0.");
+  const session s(common, o.folder, session::weights::opened);
+  if (o.count < 0)
+    throw sp::error(sp::code::usage, "--new " + std::to_string(o.count) + " is negative.", "pass --new of at least 0.");
   const std::vector<std::int64_t> prompt = parse_tokens(o.tokens, s.config.vocab_size);
-  const sp::io::checkpoint_files files(o.folder);
+  s.want_memory(1);
+  std::optional<sp::io::atomic_writer> out;
+  if (!o.stats.empty()) {
+    refuse_overwriting("--stats", o.stats, s.read_files());
+    out.emplace(o.stats);
+  }
   std::vector<std::int64_t> made;
   std::vector<double> flops;
   std::vector<rank_stats> stats(std::size_t(common.tp));
   double prefill = 0, decode = 0;
   s.run([&] {
-    auto lm = s.loaded(files);
+    auto lm = s.loaded();
     const sp::no_grad off;
     sp::cache kv;
     std::vector<std::int64_t> mine, next = prompt;
@@ -85,19 +102,22 @@ answer generate(const common_options& common, const generate_options& o) {
     rank_stats& r = stats[std::size_t(sp::rank_on())];
     r = stats_of(*lm, total);
     r.seconds = seconds_now() - begin;
-    if (keeps) { made = mine; prefill = first - begin; decode = r.seconds - prefill; }
+    if (keeps) {
+      made = mine;
+      prefill = first - begin;
+      decode = r.seconds - prefill;
+    }
   });
   const double prefill_rate = prefill > 0 ? double(prompt.size()) / prefill : 0;
   const double decode_rate = decode > 0 && made.size() > 1 ? double(made.size() - 1) / decode : 0;
-  if (!o.stats.empty()) {
+  if (out) {
     auto doc = sp::io::json_tree::object();
     auto list = sp::io::json_tree::array();
     for (double f : flops) list.push(f);
     doc.set("flop_per_step", std::move(list));
     doc.set("ranks", stats_tree(stats));
-    sp::io::atomic_writer out(o.stats);
-    out.write(doc.pretty() + "\n");
-    out.commit();
+    out->write(doc.pretty() + "\n");
+    out->commit();
   }
   std::string text;
   for (std::size_t i = 0; i < made.size(); ++i) text += (i ? "," : "") + std::to_string(made[i]);
@@ -111,7 +131,9 @@ answer generate(const common_options& common, const generate_options& o) {
     doc.set("ranks", stats_tree(stats));
     std::printf("%s\n", doc.pretty().c_str());
   } else std::printf("%s\n", text.c_str());
-  std::fprintf(stderr, "prefill %zu tokens, %.1f tok/s; decode %zu tokens, %.1f tok/s\n", prompt.size(), prefill_rate, made.size(), decode_rate);
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout))
+    std::fprintf(stderr, "prefill %zu tokens, %.1f tok/s; decode %zu tokens, %.1f tok/s\n", prompt.size(), prefill_rate,
+                 made.size(), decode_rate);
   return answer::done;
 }
 

@@ -1,38 +1,77 @@
 /// @file
 /// The program `shardproof`: a thin client of the library. Each verb is a few calls that a user could make from C++.
+#include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <shardproof/core/error.hpp>
+#include <shardproof/io/unfinished.hpp>
 #include "options.hpp"
 
 namespace {
 
+/// A line of progress that stands on the terminal makes room.
+void clear_progress() {
+  if (::isatty(STDERR_FILENO) == 1) (void)!::write(STDERR_FILENO, "\r\033[K", 4);
+}
 /// One line on standard error, whatever happened.
 int refuse(const char* what) {
+  clear_progress();
   std::string line = what;
-  for (char& c : line) if (c == '\n' || c == '\r') c = ' ';
+  for (char& c : line)
+    if (c == '\n' || c == '\r') c = ' ';
   std::fprintf(stderr, "%s\n", line.c_str());
   return int(cli::answer::refused);
 }
-int refuse(const std::string& what, const std::string& fix) { return refuse(shardproof::error(shardproof::code::usage, what, fix).what()); }
+int refuse(const std::string& what, const std::string& fix) {
+  return refuse(shardproof::error(shardproof::code::usage, what, fix).what());
+}
+
+/// Files that are being written go away, and the line says so; other threads are left where they are.
+extern "C" void stop(int) {
+  static std::atomic_flag begun = ATOMIC_FLAG_INIT;
+  if (begun.test_and_set()) return;  // the first signal is being answered
+  shardproof::io::remove_unfinished();
+  constexpr char line[] =
+      "shardproof[SP608] stopped by a signal before the work was done. Fix: run it again; each file is replaced as a whole or "
+      "not at all.\n";
+  clear_progress();
+  (void)!::write(STDERR_FILENO, line, sizeof line - 1);
+  ::_exit(int(cli::answer::refused));
+}
+void listen_to_signals() {
+  for (const int s : {SIGINT, SIGTERM, SIGHUP})
+    if (std::signal(s, stop) == SIG_IGN) std::signal(s, SIG_IGN);  // as nohup wants it
+  for (const int s : {SIGPIPE, SIGXFSZ}) std::signal(s, SIG_IGN);  // a failed write says what it is
+}
+bool output_failed() { return std::fflush(stdout) != 0 || std::ferror(stdout); }
 
 void add_model_options(CLI::App& verb, cli::common_options& o) {
   verb.add_option("--tp", o.tp, "ranks on the tensor-parallel axis")->capture_default_str();
-  verb.add_option("--plan", o.plan, "auto: the library's plan, proved by the compiler; hf: the plan transformers ships, imported; none: everything replicated; FILE: a {pattern: style} dictionary")->capture_default_str();
+  verb.add_option("--plan", o.plan,
+                  "auto: the library's plan, proved by the compiler; hf: the plan transformers ships, imported; none: everything "
+                  "replicated; FILE: a {pattern: style} dictionary")
+      ->capture_default_str();
   verb.add_flag("--ep", o.experts, "the expert-parallel plan, where the family has one");
   verb.add_option("--engine", o.engine, "threads: ranks inside this process")->capture_default_str();
   verb.add_option("--device", o.device, "cpu or cuda")->capture_default_str();
-  verb.add_option("--dtype", o.type, "auto: as stored, f32 arithmetic; f32; f64; bf16: storage, f32 arithmetic")->capture_default_str();
-  verb.add_option("--allow-key", o.allowed_keys, "a configuration key to ignore although nobody knows it")->allow_extra_args(false);
+  verb.add_option("--dtype", o.type, "auto: as stored, f32 arithmetic; f32; f64; bf16: storage, f32 arithmetic")
+      ->capture_default_str();
+  verb.add_option("--allow-key", o.allowed_keys, "a configuration key to ignore although nobody knows it")
+      ->allow_extra_args(false);
   verb.add_option("--timeout", o.timeout, "seconds after which a rank that waits for another gives up")->capture_default_str();
 }
-void add_json(CLI::App& verb, cli::common_options& o) { verb.add_flag("--json", o.json, "one machine-readable document on standard output"); }
+void add_json(CLI::App& verb, cli::common_options& o) {
+  verb.add_flag("--json", o.json, "one machine-readable document on standard output");
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  listen_to_signals();
   cli::common_options common;
   cli::run_options run;
   cli::generate_options generate;
@@ -41,13 +80,18 @@ int main(int argc, char** argv) {
   cli::check_options check;
   cli::explain_options explain;
 
-  CLI::App app("Tensor-parallel models whose plan is proved.\nExit status: 0 done, 1 the answer is no, 2 refused with one line `shardproof[SPnnn] what. Fix: how.`", "shardproof");
+  CLI::App app(
+      "Tensor-parallel models whose plan is proved.\nExit status: 0 done, 1 the answer is no, 2 refused with one line "
+      "`shardproof[SPnnn] what. Fix: how.`",
+      "shardproof");
   app.require_subcommand(1);
   app.set_version_flag("--version", "shardproof 0.1.0");
 
   auto* v = app.add_subcommand("run", "forward of a checkpoint folder; with labels the loss, with --grad every gradient");
   v->add_option("folder", run.folder, "checkpoint folder: config.json and safetensors weights")->required();
-  v->add_option("--input", run.input, "safetensors file: input_ids I64 [B, T], optionally labels I64 [B, T] (unshifted, -100 ignored)")->required();
+  v->add_option("--input", run.input,
+                "safetensors file: input_ids I64 [B, T], optionally labels I64 [B, T] (unshifted, -100 ignored)")
+      ->required();
   v->add_option("--output", run.output, "safetensors file to write: logits, loss, grad.NAME")->required();
   v->add_flag("--grad", run.gradients, "also the gradient of every parameter, whole");
   v->add_option("--stats", run.stats, "JSON file to write: bytes, collectives, FLOP and seconds of each rank");
@@ -96,7 +140,8 @@ int main(int argc, char** argv) {
   v->add_option("--model", check.model, "checkpoint folder (config.json is enough)");
   auto* tp = v->add_option("--tp", common.tp, "ranks on the tensor-parallel axis");
   v->add_flag("--strict", check.strict, "notes are findings too");
-  v->add_option("--allow-key", common.allowed_keys, "a configuration key to ignore although nobody knows it")->allow_extra_args(false);
+  v->add_option("--allow-key", common.allowed_keys, "a configuration key to ignore although nobody knows it")
+      ->allow_extra_args(false);
   add_json(*v, common);
 
   v = app.add_subcommand("explain", "what each rank holds and sends: parameters, collectives, memory");
@@ -108,13 +153,9 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
+  } catch (const CLI::CallForHelp& e) { return app.exit(e); } catch (const CLI::CallForAllHelp& e) {
     return app.exit(e);
-  } catch (const CLI::CallForAllHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::CallForVersion& e) {
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
+  } catch (const CLI::CallForVersion& e) { return app.exit(e); } catch (const CLI::ParseError& e) {
     std::string what = e.what();
     if (!what.empty() && what.back() == '.') what.pop_back();
     const auto verbs = app.get_subcommands();
@@ -130,11 +171,12 @@ int main(int argc, char** argv) {
     else if (verb == "diff") a = cli::diff(common, diff);
     else if (verb == "check") a = cli::check(common, check);
     else a = cli::explain(common, explain);
-    if (std::fflush(stdout) != 0) return refuse(shardproof::error(shardproof::code::io_failed, "standard output cannot be written.", "check where it leads.").what());
+    if (output_failed())
+      return refuse(
+          shardproof::error(shardproof::code::io_failed, "standard output cannot be written.", "check where it leads.").what());
     return int(a);
   } catch (const std::bad_alloc&) {
-    return refuse("there is not enough memory for this request.", "use more ranks, a smaller batch or sequence, or --dtype bf16.");
-  } catch (const std::exception& e) {
-    return refuse(e.what());
-  }
+    return refuse("there is not enough memory for this request.",
+                  "use more ranks, a smaller batch or sequence, or --dtype bf16.");
+  } catch (const std::exception& e) { return refuse(e.what()); }
 }

@@ -1,51 +1,122 @@
 /// @file
 /// Forward of a checkpoint folder, with labels the loss, with --grad every gradient.
 #include <cstdio>
+#include <cstring>
 #include "session.hpp"
 
 namespace cli {
 namespace {
 
 /// A tensor of token ids out of the input file, whole.
-struct id_tensor { std::vector<std::int64_t> values; long batch = 0, length = 0; };
+struct id_tensor {
+  std::vector<std::int64_t> values;
+  long batch = 0, length = 0;
+};
 id_tensor read_ids(const sp::io::safetensors_file& file, const char* name) {
   const sp::io::tensor_info& t = file.at(name);
   if (t.type != sp::io::element::i64 || t.shape.size() != 2)
-    throw sp::error(sp::code::wrong_shape, std::string("tensor ") + name + " is " + sp::io::described(t) + " in " + file.path() + ", not I64 [B, T].", "write token ids as I64 of two dimensions.");
+    throw sp::error(sp::code::wrong_shape,
+                    std::string("tensor ") + name + " is " + sp::io::described(t) + " in " + file.path() + ", not I64 [B, T].",
+                    "write token ids as I64 of two dimensions.");
   id_tensor out{{}, long(t.shape[0]), long(t.shape[1])};
+  if (t.bytes() == 0)
+    throw sp::error(
+        sp::code::usage,
+        std::string("tensor ") + name + " is " + sp::io::described(t) + " in " + file.path() + ": there are no tokens.",
+        "give at least one row and one column.");
   out.values.resize(std::size_t(out.batch * out.length));
   if (!out.values.empty()) file.copy(t, out.values.data());
   return out;
 }
 
-struct result_tensor { sp::io::tensor_entry entry; std::vector<float> values; };
+/// Tensors of the input that would change the result, and that no family here reads.
+void refuse_other_inputs(const sp::io::safetensors_file& file) {
+  for (const char* name : {"position_ids", "inputs_embeds", "token_type_ids"})
+    if (file.find(name))
+      throw sp::error(sp::code::unsupported_value, std::string("tensor ") + name + " of " + file.path() + " is not supported.",
+                      "leave it out: positions count from 0 in each row.");
+  const auto* mask = file.find("attention_mask");
+  if (!mask) return;
+  const auto type = sp::io::dtype_of(mask->type);
+  const std::string raw(file.bytes(*mask));
+  bool whole = true;
+  if (!type)
+    for (const char c : raw) whole = whole && c != 0;
+  else
+    sp::visit(*type, [&](auto zero) {
+      for (std::size_t i = 0; i + sizeof zero <= raw.size(); i += sizeof zero) {
+        std::memcpy(&zero, raw.data() + i, sizeof zero);
+        whole = whole && double(zero) != 0;
+      }
+    });
+  if (!whole)
+    throw sp::error(sp::code::unsupported_value,
+                    "tensor attention_mask of " + file.path() + " hides tokens, and padding is not supported.",
+                    "give rows of one length, without a mask.");
+}
+
+struct result_tensor {
+  sp::io::tensor_entry entry;
+  std::vector<float> values;
+};
 std::vector<float> as_floats(const std::vector<double>& v) { return {v.begin(), v.end()}; }
 
 }  // namespace
 
 answer run(const common_options& common, const run_options& o) {
-  const session s(common, o.folder);
-  const sp::io::checkpoint_files files(o.folder);
+  const session s(common, o.folder, session::weights::opened);
   const sp::io::safetensors_file input(o.input);
   const id_tensor ids = read_ids(input, "input_ids");
+  refuse_other_inputs(input);
   const bool has_labels = input.find("labels") != nullptr;
   id_tensor labels;
   if (has_labels) {
     labels = read_ids(input, "labels");
     if (labels.batch != ids.batch || labels.length != ids.length)
-      throw sp::error(sp::code::wrong_shape, "labels are [" + std::to_string(labels.batch) + ", " + std::to_string(labels.length) + "], input_ids [" + std::to_string(ids.batch) + ", " + std::to_string(ids.length) + "].", "give labels the shape of input_ids.");
+      throw sp::error(sp::code::wrong_shape,
+                      "labels are [" + std::to_string(labels.batch) + ", " + std::to_string(labels.length) + "], input_ids [" +
+                          std::to_string(ids.batch) + ", " + std::to_string(ids.length) + "].",
+                      "give labels the shape of input_ids.");
   }
-  if (o.gradients && !has_labels) throw sp::error(sp::code::usage, "--grad needs a loss, and " + o.input + " has no labels.", "add a tensor labels to the input, or leave --grad out.");
+  if (o.gradients && !has_labels)
+    throw sp::error(sp::code::usage, "--grad needs a loss, and " + o.input + " has no labels.",
+                    "add a tensor labels to the input, or leave --grad out.");
   const long v = s.config.vocab_size;
   for (auto i : ids.values)
-    if (i < 0 || i >= v) throw sp::error(sp::code::usage, "token id " + std::to_string(i) + " is outside the vocabulary of " + std::to_string(v) + ".", "tokenize with the model's own vocabulary.");
+    if (i < 0 || i >= v)
+      throw sp::error(sp::code::usage,
+                      "token id " + std::to_string(i) + " is outside the vocabulary of " + std::to_string(v) + ".",
+                      "tokenize with the model's own vocabulary.");
   for (auto i : labels.values)
-    if (i != -100 && (i < 0 || i >= v)) throw sp::error(sp::code::usage, "label " + std::to_string(i) + " is outside the vocabulary of " + std::to_string(v) + ".", "use -100 for positions to ignore.");
+    if (i != -100 && (i < 0 || i >= v))
+      throw sp::error(sp::code::usage, "label " + std::to_string(i) + " is outside the vocabulary of " + std::to_string(v) + ".",
+                      "use -100 for positions to ignore.");
 
+  if (has_labels) {
+    bool any = false;
+    for (long i = 0; i < long(labels.values.size()); ++i)
+      any = any || (i % labels.length > 0 && labels.values[std::size_t(i)] != -100);
+    if (!any)
+      throw sp::error(sp::code::usage,
+                      "tensor labels of " + o.input + " leaves no token to predict: the loss is a mean over none.",
+                      "give a label that is not -100 behind the first of its row, or no labels.");
+  }
+  s.want_memory(o.gradients ? 2 : 1);
+  // Opened before anything is computed: a place that cannot be written shows now.
+  std::vector<std::string> read = s.read_files();
+  read.push_back(o.input);
+  refuse_overwriting("--output", o.output, read);
+  sp::io::atomic_writer out(o.output);
+  std::optional<sp::io::atomic_writer> text;
+  if (!o.stats.empty()) {
+    read.push_back(o.output);
+    refuse_overwriting("--stats", o.stats, read);
+    text.emplace(o.stats);
+  }
   std::vector<result_tensor> results;
   std::vector<rank_stats> stats(std::size_t(common.tp));
   s.run([&] {
-    auto lm = s.loaded(files);
+    auto lm = s.loaded();
     const double begin = seconds_now();
     sp::ledger book;
     sp::self.book = &book;
@@ -69,9 +140,10 @@ answer run(const common_options& common, const run_options& o) {
     mine = stats_of(*lm, book);
     mine.seconds = seconds;
     const bool writes = sp::first_rank();
-    const auto whole = sp::full(logits);                                     // detached, after the backward pass
+    const auto whole = sp::full(logits);  // detached, after the backward pass
     if (writes) {
-      results.push_back({{"logits", sp::io::element::f32, {ids.batch, ids.length, v}}, as_floats(sp::detail::host_copy(whole.at->v()))});
+      results.push_back(
+          {{"logits", sp::io::element::f32, {ids.batch, ids.length, v}}, as_floats(sp::detail::host_copy(whole.at->v()))});
       if (has_labels) results.push_back({{"loss", sp::io::element::f32, {}}, {float(loss_value)}});
     }
     if (o.gradients)
@@ -83,13 +155,15 @@ answer run(const common_options& common, const run_options& o) {
   });
   std::vector<sp::io::tensor_entry> entries;
   for (const auto& r : results) entries.push_back(r.entry);
-  sp::io::atomic_writer out(o.output);
-  sp::io::write_safetensors(out, entries, [&](std::size_t k, auto&& sink) { sink(results[k].values.data(), results[k].values.size() * sizeof(float)); });
-  if (!o.stats.empty()) {
-    sp::io::atomic_writer text(o.stats);
-    text.write(stats_tree(stats).pretty() + "\n");
-    text.commit();
+  sp::io::write_safetensors(out, entries, [&](std::size_t k, auto&& sink) {
+    sink(results[k].values.data(), results[k].values.size() * sizeof(float));
+  });
+  if (text) {
+    text->write(stats_tree(stats).pretty() + "\n");
+    text->finish();
   }
+  out.finish();  // both are on disk before one of them takes its place
+  if (text) text->commit();
   out.commit();
   if (common.json) {
     auto doc = sp::io::json_tree::object();

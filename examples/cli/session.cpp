@@ -3,12 +3,15 @@
 #include "session.hpp"
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <unistd.h>
 #include <shardproof/backend/cpu/memory.hpp>
 
 namespace cli {
 
 namespace {
+constexpr const char *table_name = "model.embed_tokens.weight", *head_name = "lm_head.weight";
+
 sp::dtype type_named(const std::string& name) {
   if (name == "f32") return sp::dtype::f32;
   if (name == "f64") return sp::dtype::f64;
@@ -17,14 +20,21 @@ sp::dtype type_named(const std::string& name) {
 }
 }  // namespace
 
-session::session(const common_options& o, std::string where) : options(o), folder(std::move(where)) {
-  if (o.tp < 1) throw sp::error(sp::code::usage, "--tp " + std::to_string(o.tp) + " is no number of ranks.", "pass --tp of at least 1.");
+session::session(const common_options& o, std::string where, weights read) : options(o), folder(std::move(where)) {
+  if (o.tp < 1)
+    throw sp::error(sp::code::usage, "--tp " + std::to_string(o.tp) + " is no number of ranks.", "pass --tp of at least 1.");
   if (!(o.timeout > 0)) throw sp::error(sp::code::usage, "--timeout must be positive.", "pass a number of seconds.");
   if (o.engine != "threads")
-    throw sp::error(sp::code::unsupported_value, "--engine " + o.engine + " is not " + (o.engine == "mpi" || o.engine == "gloo" || o.engine == "nccl" ? "linked into this program." : "known."), "use --engine threads.");
-  if (o.device != "cpu" && o.device != "cuda") throw sp::error(sp::code::unsupported_value, "--device " + o.device + " is not known.", "use cpu or cuda.");
-  if (o.device == "cuda") throw sp::error(sp::code::no_device, "no such device: this program is built without a CUDA backend.", "use --device cpu.");
-  if (o.experts) throw sp::error(sp::code::unsupported_value, "--ep is for families with experts, and this one has none.", "leave --ep out.");
+    throw sp::error(sp::code::unsupported_value,
+                    "--engine " + o.engine + " is not " +
+                        (o.engine == "mpi" || o.engine == "gloo" || o.engine == "nccl" ? "linked into this program." : "known."),
+                    "use --engine threads.");
+  if (o.device != "cpu" && o.device != "cuda")
+    throw sp::error(sp::code::unsupported_value, "--device " + o.device + " is not known.", "use cpu or cuda.");
+  if (o.device == "cuda")
+    throw sp::error(sp::code::no_device, "no such device: this program is built without a CUDA backend.", "use --device cpu.");
+  if (o.experts)
+    throw sp::error(sp::code::unsupported_value, "--ep is for families with experts, and this one has none.", "leave --ep out.");
   if (o.type != "auto") type = type_named(o.type);
   const std::string path = folder + "/config.json";
   config_text = sp::io::read_text(path);
@@ -40,11 +50,24 @@ session::session(const common_options& o, std::string where) : options(o), folde
       if (const auto* inner = tree.value.find("plan"); inner && inner->is_object()) plan_text = inner->pretty();
   }
   add_end_tokens(path);
-  if (const std::string generation = folder + "/generation_config.json"; ::access(generation.c_str(), R_OK) == 0) add_end_tokens(generation);
+  if (const std::string generation = folder + "/generation_config.json"; ::access(generation.c_str(), R_OK) == 0)
+    add_end_tokens(generation);
+  if (read == weights::opened) {
+    files.emplace(folder);
+    meet_tied_tables();
+  }
   // The plan is bound once before any rank starts: a refusal is one line, and notes are printed once.
   sp::self.where.ranks[0] = o.tp;
-  struct restore { ~restore() { sp::self.where.ranks[0] = 1; } } back;
-  for (const auto& n : model()->notes()) std::fprintf(stderr, "note: %s\n", n.c_str());
+  struct restore {
+    ~restore() { sp::self.where.ranks[0] = 1; }
+  } back;
+  for (auto& n : model()->notes()) notes.push_back(std::move(n));
+}
+
+void session::say(const std::vector<std::string>& more) const {
+  if (!sp::first_rank()) return;
+  for (const auto* all : {&notes, &more})
+    for (const auto& n : *all) std::fprintf(stderr, "note: %s\n", n.c_str());
 }
 
 void session::add_end_tokens(const std::string& path) {
@@ -52,15 +75,89 @@ void session::add_end_tokens(const std::string& path) {
   const auto* eos = tree.find("eos_token_id");
   if (!eos) return;
   if (const auto one = eos->as_int()) end_tokens.push_back(*one);
-  if (eos->is_array()) for (std::size_t i = 0; i < eos->size(); ++i) if (const auto n = (*eos)[i].as_int()) end_tokens.push_back(*n);
+  if (eos->is_array())
+    for (std::size_t i = 0; i < eos->size(); ++i)
+      if (const auto n = (*eos)[i].as_int()) end_tokens.push_back(*n);
 }
 
 std::unique_ptr<sp::causal_lm> session::model() const { return sp::make_causal_lm(config, choice, plan_text, options.tp); }
 
-std::unique_ptr<sp::causal_lm> session::loaded(const sp::io::checkpoint_files& files) const {
+/// As transformers loads tied checkpoints: two tables that differ stay two, and the head's alone serves as both.
+void session::meet_tied_tables() {
+  const auto *table = files->find(table_name), *head = files->find(head_name);
+  if (!config.tie_word_embeddings || !head) return;
+  if (!table) {
+    head_is_table = true;
+    return;
+  }
+  for (const auto* t : {table, head}) t->file->ready(*t->tensor);
+  if (table->tensor->type == head->tensor->type && table->bytes() == head->bytes()) return;
+  config.tie_word_embeddings = false;
+  notes.push_back(std::string("tie_word_embeddings is true, but ") + head_name + " differs from " + table_name +
+                  ": they are not tied");
+}
+
+void session::load(const std::vector<sp::parameter_view>& all, std::optional<sp::dtype> as) const {
+  std::vector<sp::parameter_view> wanted = all;
+  std::string missing;
+  std::size_t more = 0;
+  for (auto& v : wanted) {
+    if (head_is_table && v.name == table_name) v.name = head_name;
+    if (!files->find(v.name)) ++more, missing = missing.empty() ? v.name : missing;
+  }
+  if (more)
+    throw sp::error(sp::code::missing_tensor,
+                    "tensor " + missing + (more > 1 ? " and " + std::to_string(more - 1) + " more are" : " is") +
+                        " missing from " + sp::io::shown(folder, 400) + ".",
+                    "complete the checkpoint, or correct its config.json, which asks for that.");
+  const sp::io::load_report report = sp::io::load_weights(wanted, *files, {.type = as});
+  std::vector<std::string> unused;
+  for (const auto& name : report.unused)  // tables that older files carry along; a copy of the tied one
+    if (!name.ends_with("rotary_emb.inv_freq") && !(config.tie_word_embeddings && name == head_name)) unused.push_back(name);
+  if (unused.empty()) return say();
+  std::string some;
+  for (std::size_t i = 0; i < unused.size() && i < 4; ++i) some += (i ? ", " : "") + sp::io::shown(unused[i]);
+  say({"the model has no place for " + std::to_string(unused.size()) + " of the checkpoint's tensors: " + some +
+       (unused.size() > 4 ? ", ..." : "")});
+}
+
+std::unique_ptr<sp::causal_lm> session::loaded() const {
   auto lm = model();
-  sp::io::load_weights(lm->parameters(), files, {.type = type});
+  load(lm->parameters(), type);
   return lm;
+}
+
+void session::want_memory(int copies) const {
+  double bytes = 0;
+  const auto lm = model();  // views point into it
+  for (const auto& v : lm->parameters())
+    for (int r = 0; r < options.tp; ++r)
+      bytes += copies * double(v.local_bytes(sp::spot{{r, 0, 0}, {options.tp, 1, 1}}, type.value_or(config.stored)));
+  const double machine = double(::sysconf(_SC_PHYS_PAGES)) * double(::sysconf(_SC_PAGESIZE));
+  if (bytes <= machine) return;
+  char needs[96];
+  std::snprintf(needs, sizeof needs, "needs %.1f GiB of memory, and this machine has %.1f.", bytes / 0x1p30, machine / 0x1p30);
+  throw sp::error(sp::code::usage, "the model " + std::string(needs), "use a smaller model, or a machine with more memory.");
+}
+
+std::vector<std::string> session::read_files() const {
+  std::vector<std::string> out{folder + "/config.json", folder + "/generation_config.json",
+                               folder + "/model.safetensors.index.json"};
+  if (files)
+    for (const auto& f : files->files()) out.push_back(f.path());
+  if (choice == sp::plan_choice::run_time) out.push_back(options.plan);
+  return out;
+}
+
+void refuse_overwriting(const char* option, const std::string& path, const std::vector<std::string>& read) {
+  std::error_code none;
+  const auto real = [&](const std::string& p) { return std::filesystem::weakly_canonical(p, none); };
+  for (const auto& r : read)
+    if (std::filesystem::equivalent(path, r, none) || real(path) == real(r))
+      throw sp::error(sp::code::usage,
+                      std::string(option) + " " + sp::io::shown(path, 400) + " would replace a file of this request (" +
+                          sp::io::shown(r, 400) + ").",
+                      "name another file.");
 }
 
 void session::run(const std::function<void()>& body) const {

@@ -18,20 +18,37 @@ struct session {
   std::string folder;
   std::string config_text;
   sp::configuration config;
-  std::vector<std::int64_t> end_tokens;                  ///< of the configuration and of generation_config.json
+  std::vector<std::int64_t> end_tokens;  ///< of the configuration and of generation_config.json
   sp::plan_choice choice = sp::plan_choice::automatic;
-  std::string plan_text;                                 ///< of a run-time plan
-  std::optional<sp::dtype> type;                         ///< of the parameters; empty: as stored
+  std::string plan_text;                          ///< of a run-time plan
+  std::optional<sp::dtype> type;                  ///< of the parameters; empty: as stored
+  std::optional<sp::io::checkpoint_files> files;  ///< the folder's weights, opened
+  std::vector<std::string> notes;  ///< what is to be said of plan and tables, once nothing more can be refused
+  bool head_is_table = false;                     ///< a tied checkpoint that keeps its one table under the head's name
 
-  /// Reads config.json and the plan. @error SP001, SP504, SP604 ... SP608.
-  session(const common_options&, std::string folder);
+  enum class weights : unsigned char { unread, opened };
+  /// Reads config.json and the plan, and opens the weights.
+  /// @error SP001, SP504, SP601, SP604 ... SP608, and what the plan breaks.
+  session(const common_options&, std::string folder, weights);
   void add_end_tokens(const std::string& file);
   /// A model without weights, its plan bound and checked, on this rank.
   std::unique_ptr<sp::causal_lm> model() const;
-  /// The same with the folder's weights.
-  std::unique_ptr<sp::causal_lm> loaded(const sp::io::checkpoint_files&) const;
+  /// Prints the notes, and those given; of rank 0 only.
+  void say(const std::vector<std::string>& more = {}) const;
+  /// Reads this rank's part of the weights, and says the notes. @error SP602, SP603.
+  void load(const std::vector<sp::parameter_view>&, std::optional<sp::dtype>) const;
+  /// A model with them.
+  std::unique_ptr<sp::causal_lm> loaded() const;
+  /// `copies`: values kept for each parameter (itself, gradient, moments).
+  /// @error SP001: all ranks together would need more memory than the machine has.
+  void want_memory(int copies) const;
+  /// The files that a verb reads of this folder; none of them is to be written over.
+  std::vector<std::string> read_files() const;
   /// Runs body on every rank.
   void run(const std::function<void()>& body) const;
+
+ private:
+  void meet_tied_tables();
 };
 
 /// Per-rank figures that --stats writes.
@@ -43,6 +60,9 @@ struct rank_stats {
 /// Fills everything but seconds from the rank's state.
 rank_stats stats_of(sp::causal_lm&, const sp::ledger&);
 sp::io::json_tree stats_tree(const std::vector<rank_stats>&);
+
+/// @error SP001: `option` would write over one of the files `read`.
+void refuse_overwriting(const char* option, const std::string& path, const std::vector<std::string>& read);
 
 double seconds_now();
 

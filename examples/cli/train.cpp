@@ -2,10 +2,9 @@
 /// AdamW training on the bytes of a file; writes a checkpoint that transformers loads and that --resume continues.
 #include <cmath>
 #include <cstdio>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <shardproof/runtime/rng.hpp>
-#include "session.hpp"
+#include "train.hpp"
 
 namespace cli {
 namespace {
@@ -17,7 +16,8 @@ std::vector<std::int64_t> batch_at(const std::string& text, const train_options&
   for (long b = 0; b < o.batch; ++b) {
     const std::uint64_t index = std::uint64_t((step * o.accumulate + micro) * o.batch + b);
     const long at = long(sp::uniform_at(o.seed, sp::stream_of("data"), index) * double(room + 1));
-    for (long t = 0; t < o.sequence; ++t) out[std::size_t(b * o.sequence + t)] = static_cast<unsigned char>(text[std::size_t(at + t)]);
+    for (long t = 0; t < o.sequence; ++t)
+      out[std::size_t(b * o.sequence + t)] = static_cast<unsigned char>(text[std::size_t(at + t)]);
   }
   return out;
 }
@@ -28,8 +28,9 @@ double rate_at(const train_options& o, long step, long last) {
   return o.rate * (0.1 + 0.45 * (1 + std::cos(3.14159265358979 * x)));
 }
 
-/// The optimizer's moments as parameters of their own, so that the loader and the saver serve them too.
-std::vector<sp::parameter_view> state_views(const std::vector<sp::parameter_view>& all, sp::adamw& optimizer) {
+/// The optimizer's moments as parameters of their own, so that the loader and the saver serve them too. `rounded`: the checkpoint
+/// stores the parameters in fewer bits than they are trained in; a run that is resumed would start elsewhere, so both are kept.
+std::vector<sp::parameter_view> state_views(const std::vector<sp::parameter_view>& all, sp::adamw& optimizer, bool rounded) {
   std::vector<sp::parameter_view> out;
   for (const auto& v : all) {
     if (v.buffer || v.frozen) continue;
@@ -40,6 +41,10 @@ std::vector<sp::parameter_view> state_views(const std::vector<sp::parameter_view
       out.back().at = &r;
       out.back().frozen = true;
     };
+    if (rounded) {
+      out.push_back(v);
+      out.back().name = "exact." + v.name;
+    }  // still a parameter: it takes gradients
     add("first.", s.first);
     add("second.", s.second);
     if (s.master) add("master.", s.master);
@@ -54,36 +59,113 @@ void make_states(const std::vector<sp::parameter_view>& all, sp::adamw& optimize
     auto& s = optimizer.state_of(v.name);
     const sp::node& w = **v.at;
     if (s.first) continue;
-    for (sp::ref* r : {&s.first, &s.second}) { *r = sp::leaf(sp::compute_type(w.type), w.s); sp::device().fill((*r)->v(), 0); }
-    if (w.type != sp::compute_type(w.type)) { s.master = sp::leaf(sp::compute_type(w.type), w.s); sp::device().cast(s.master->v(), w.v()); }
+    for (sp::ref* r : {&s.first, &s.second}) {
+      *r = sp::leaf(sp::compute_type(w.type), w.s);
+      sp::device().fill((*r)->v(), 0);
+    }
+    if (w.type != sp::compute_type(w.type)) {
+      s.master = sp::leaf(sp::compute_type(w.type), w.s);
+      sp::device().cast(s.master->v(), w.v());
+    }
   }
 }
-bool exists(const std::string& path) { struct stat info {}; return ::stat(path.c_str(), &info) == 0; }
+double bytes_sent() {
+  double sum = 0;
+  if (sp::self.on[0])
+    for (const double b : sp::self.on[0]->counters().bytes) sum += b;
+  return sum;
+}
+
+/// One step, as it is printed.
+struct step_report {
+  long step, of;
+  double loss, norm, rate, seconds, tokens, megabytes;
+
+  sp::io::json_tree tree() const {
+    auto line = sp::io::json_tree::object();
+    line.set("step", step);
+    line.set("loss", loss);
+    line.set("gradient_norm", norm);
+    line.set("lr", rate);
+    line.set("ms", seconds * 1e3);
+    line.set("tokens_per_second", tokens / seconds);
+    line.set("megabytes_communicated", megabytes);
+    return line;
+  }
+  void print(std::FILE* to) const {
+    std::fprintf(to, "step %ld  loss %.4f  grad norm %.3f  lr %.2e  %.1f ms  %.0f tok/s  %.2f MB communicated\n", step, loss,
+                 norm, rate, seconds * 1e3, tokens / seconds, megabytes);
+    std::fflush(to);
+  }
+  /// Overwrites the last one; for a terminal.
+  void show_progress() const {
+    std::fprintf(stderr, "\r\033[Kstep %ld/%ld  loss %.4f  %.0f tok/s  %.0f s left", step, of, loss, tokens / seconds,
+                 seconds * double(of - step));
+    std::fflush(stderr);
+  }
+};
+
+const char* name_in_config(sp::dtype t) {
+  return t == sp::dtype::bf16 ? "bfloat16" : t == sp::dtype::f16 ? "float16" : t == sp::dtype::f64 ? "float64" : "float32";
+}
+
+/// Writes everything aside; it takes its place at the end, and a failure leaves the old folder as it was. Collective.
+void save(const session& s, const std::string& folder, const std::vector<sp::parameter_view>& all,
+          const std::vector<sp::parameter_view>& moments, sp::dtype stored, long steps) {
+  std::optional<sp::io::atomic_folder> out;
+  if (sp::first_rank()) out.emplace(folder);
+  sp::io::save_weights(all, out ? &out->add("model.safetensors") : nullptr, stored);
+  sp::io::save_weights(moments, out ? &out->add("optimizer.safetensors") : nullptr);
+  if (!out) return;
+  auto state = sp::io::json_tree::object();
+  state.set("step", steps);
+  out->add("trainer_state.json").write(state.pretty() + "\n");
+  const std::string generation = s.folder + "/generation_config.json";
+  if (exists(generation)) out->add("generation_config.json").write(sp::io::read_text(generation));
+  auto config = sp::io::read_json(s.folder + "/config.json");
+  config.set(config.find("torch_dtype") ? "torch_dtype" : "dtype", name_in_config(stored));
+  if (config.find("tie_word_embeddings"))  // two tables that differed stay two
+    config.set("tie_word_embeddings", s.config.tie_word_embeddings);
+  out->add("config.json").write(config.pretty() + "\n");
+  out->drop("model.safetensors.index.json");
+  out->commit();
+}
 
 }  // namespace
 
 answer train(const common_options& common, const train_options& o) {
+  want_numbers(o);
+  if (o.resume && o.init)
+    throw sp::error(sp::code::usage, "--init makes fresh parameters, and --resume goes on with old ones.",
+                    "leave one of the two out.");
   const bool resumes = o.resume && exists(o.output + "/trainer_state.json");
-  if (o.resume && !resumes) throw sp::error(sp::code::io_failed, "there is nothing to resume in " + o.output + ".", "train without --resume first, with the same --out.");
+  if (o.resume && !resumes)
+    throw sp::error(sp::code::io_failed, "there is nothing to resume in " + o.output + ".",
+                    "train without --resume first, with the same --out.");
   const std::string source = resumes ? o.output : o.folder;
-  const session s(common, source);
-  for (const auto& [name, value] : {std::pair{"--steps", o.steps}, {"--batch", o.batch}, {"--accumulate", o.accumulate}, {"--log-every", o.log_every}})
-    if (value < 1) throw sp::error(sp::code::usage, std::string(name) + " " + std::to_string(value) + " is less than 1.", "pass at least 1.");
-  if (o.sequence < 2) throw sp::error(sp::code::usage, "--seq " + std::to_string(o.sequence) + " leaves no token to predict.", "pass at least 2.");
-  if (!(o.rate >= 0) || !(o.clip >= 0) || !(o.decay >= 0)) throw sp::error(sp::code::usage, "--lr, --clip and --weight-decay are not negative.", "pass numbers of at least 0.");
-  if (o.schedule != "constant" && o.schedule != "cosine") throw sp::error(sp::code::unsupported_value, "--schedule " + o.schedule + " is not known.", "use constant or cosine.");
+  const session s(common, source, o.init ? session::weights::unread : session::weights::opened);
   if (s.config.vocab_size < 256)
-    throw sp::error(sp::code::wrong_configuration, "configuration field vocab_size is " + std::to_string(s.config.vocab_size) + ", but byte-level tokens need 256.", "train a model with a vocabulary of at least 256.");
+    throw sp::error(
+        sp::code::wrong_configuration,
+        "configuration field vocab_size is " + std::to_string(s.config.vocab_size) + ", but byte-level tokens need 256.",
+        "train a model with a vocabulary of at least 256.");
   const std::string text = sp::io::read_text(o.data, std::size_t(4) << 30);
-  if (long(text.size()) < o.sequence) throw sp::error(sp::code::usage, o.data + " has " + std::to_string(text.size()) + " bytes, fewer than --seq " + std::to_string(o.sequence) + ".", "train on a longer text or with a shorter --seq.");
-  std::optional<sp::io::checkpoint_files> files, moments;
+  if (long(text.size()) < o.sequence)
+    throw sp::error(
+        sp::code::usage,
+        o.data + " has " + std::to_string(text.size()) + " bytes, fewer than --seq " + std::to_string(o.sequence) + ".",
+        "train on a longer text or with a shorter --seq.");
+  std::optional<sp::io::checkpoint_files> moments;
   if (resumes) moments.emplace(o.output + "/optimizer.safetensors");
-  if (!o.init || resumes) files.emplace(source);
+  s.want_memory(4);
+  want_place(o, resumes);
   long first_step = 0;
   if (resumes) {
-    const auto state = sp::io::read_json(o.output + "/trainer_state.json");
+    const auto state = sp::io::read_json(o.output + "/trainer_state.json", sp::code::wrong_configuration);
     const auto* n = state.find("step");
-    if (!n || !n->as_int()) throw sp::error(sp::code::wrong_configuration, "trainer_state.json has no step.", "train again without --resume.");
+    if (!n || !n->as_int() || *n->as_int() < 0 || *n->as_int() > most_steps)
+      throw sp::error(sp::code::wrong_configuration, o.output + "/trainer_state.json has no step.",
+                      "train again without --resume, into a new folder.");
     first_step = long(*n->as_int());
   }
   const sp::dtype stored = s.type.value_or(s.config.stored);
@@ -95,19 +177,25 @@ answer train(const common_options& common, const train_options& o) {
   s.run([&] {
     auto lm = s.model();
     const auto all = lm->parameters();
-    if (files) sp::io::load_weights(all, *files, {.type = trained});
-    else sp::initialise(all, *o.init, s.config.initializer_range, trained);
+    if (s.files) s.load(all, trained);
+    else {
+      sp::initialise(all, *o.init, s.config.initializer_range, trained);
+      s.say();
+    }
     sp::adamw optimizer{.lr = o.rate, .weight_decay = o.decay, .clip = o.clip};
     make_states(all, optimizer);
     optimizer.steps = first_step;
-    if (moments) sp::io::load_weights(state_views(all, optimizer), *moments, {.type = trained});
+    if (moments) {
+      const bool exact = moments->find("exact." + all.front().name) != nullptr;  // it may have been stored otherwise than now
+      sp::io::load_weights(state_views(all, optimizer, exact), *moments, {.type = trained});
+    }
     sp::cache off{sp::cache::options{.on = false}};
     const bool shows = sp::first_rank();
     const bool terminal = ::isatty(2) == 1;
     sp::ledger book;
     for (long step = first_step; step < last_step; ++step) {
       const double begin = seconds_now();
-      const double sent = sp::self.on[0] ? [] { double b = 0; for (double x : sp::self.on[0]->counters().bytes) b += x; return b; }() : 0;
+      const double sent = bytes_sent();
       book = {};
       sp::self.book = &book;
       double loss_sum = 0;
@@ -121,51 +209,26 @@ answer train(const common_options& common, const train_options& o) {
       sp::self.book = nullptr;
       const double rate = rate_at(o, step, last_step);
       optimizer.step(all, rate);
-      if (!std::isfinite(loss_sum)) throw sp::error(sp::code::usage, "the loss of step " + std::to_string(step + 1) + " is not a number.", "lower --lr, or look for broken weights.");
-      const double seconds = seconds_now() - begin;
-      double now_sent = 0;
-      if (sp::self.on[0]) for (double x : sp::self.on[0]->counters().bytes) now_sent += x;
+      if (!std::isfinite(loss_sum))
+        throw sp::error(sp::code::usage, "the loss of step " + std::to_string(step + 1) + " is not a number.",
+                        "lower --lr, or look for broken weights.");
       if (!shows) continue;
-      const double rate_tokens = double(o.batch * o.sequence * o.accumulate) / seconds;
-      if ((step + 1) % o.log_every == 0 || step + 1 == last_step) {
-        if (common.json) {
-          auto line = sp::io::json_tree::object();
-          line.set("step", step + 1);
-          line.set("loss", loss_sum);
-          line.set("gradient_norm", optimizer.last_norm);
-          line.set("lr", rate);
-          line.set("ms", seconds * 1e3);
-          line.set("tokens_per_second", rate_tokens);
-          line.set("megabytes_communicated", (now_sent - sent) / 1e6);
-          report.push(std::move(line));
-        }
-        if (terminal && !common.json) std::fprintf(stderr, "\r\033[K");
-        std::fprintf(common.json ? stderr : stdout, "step %ld  loss %.4f  grad norm %.3f  lr %.2e  %.1f ms  %.0f tok/s  %.2f MB communicated\n", step + 1, loss_sum, optimizer.last_norm, rate, seconds * 1e3, rate_tokens, (now_sent - sent) / 1e6);
-        std::fflush(common.json ? stderr : stdout);
-      } else if (terminal && !common.json) {
-        const double left = seconds * double(last_step - step - 1);
-        std::fprintf(stderr, "\r\033[Kstep %ld/%ld  loss %.4f  %.0f tok/s  %.0f s left", step + 1, last_step, loss_sum, rate_tokens, left);
-        std::fflush(stderr);
-      }
+      const step_report now{step + 1,
+                            last_step,
+                            loss_sum,
+                            optimizer.last_norm,
+                            rate,
+                            seconds_now() - begin,
+                            double(o.batch * o.sequence * o.accumulate),
+                            (bytes_sent() - sent) / 1e6};
+      if (now.step % o.log_every == 0 || now.step == last_step) {
+        if (common.json) report.push(now.tree());
+        else if (terminal) std::fprintf(stderr, "\r\033[K");
+        now.print(common.json ? stderr : stdout);
+      } else if (terminal && !common.json) now.show_progress();
     }
     stats[std::size_t(sp::rank_on())] = stats_of(*lm, book);
-    // Everything is written aside and takes its place at the end; a failure leaves the old folder as it was.
-    std::optional<sp::io::atomic_folder> out;
-    if (shows) out.emplace(o.output);
-    sp::io::save_weights(all, out ? &out->add("model.safetensors") : nullptr, stored);
-    const auto views = state_views(all, optimizer);
-    sp::io::save_weights(views, out ? &out->add("optimizer.safetensors") : nullptr);
-    if (out) {
-      auto state = sp::io::json_tree::object();
-      state.set("step", last_step);
-      out->add("trainer_state.json").write(state.pretty() + "\n");
-      if (exists(source + "/generation_config.json")) out->add("generation_config.json").write(sp::io::read_text(source + "/generation_config.json"));
-      auto config = sp::io::read_json(source + "/config.json");
-      config.set(config.find("torch_dtype") ? "torch_dtype" : "dtype", stored == sp::dtype::bf16 ? "bfloat16" : stored == sp::dtype::f16 ? "float16" : stored == sp::dtype::f64 ? "float64" : "float32");
-      out->add("config.json").write(config.pretty() + "\n");
-      out->drop("model.safetensors.index.json");
-      out->commit();
-    }
+    save(s, o.output, all, state_views(all, optimizer, stored != trained), stored, last_step);
   });
   if (common.json) {
     auto doc = sp::io::json_tree::object();

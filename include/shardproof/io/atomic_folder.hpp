@@ -34,7 +34,9 @@ class atomic_folder {
       refuse("cannot write the folder", path_, "it is a symbolic link to nothing", "remove the link, or name the folder itself.");
     const std::string aside = folder_of(path_) + "/." + name_of(path_).substr(0, 180) + unique_suffix();
     if (path_.empty()) refuse("cannot write the folder", path_, ENOENT);
+    const shield whole;
     if (::mkdir(aside.c_str(), 0777) != 0) refuse("cannot write the folder", path_, errno);
+    listed_.list(aside);
     place_ = aside;
     is_new_ = true;
   }
@@ -42,12 +44,14 @@ class atomic_folder {
   atomic_folder& operator=(const atomic_folder&) = delete;
   ~atomic_folder() {
     if (committed_) return;
+    const shield whole;
     std::vector<std::string> written;
     for (const atomic_writer& f : files_) written.push_back(f.path());
     files_.clear();                                            // removes the temporaries
     if (!is_new_) return;
     for (const std::string& f : written) ::unlink(f.c_str());
     ::rmdir(place_.c_str());
+    listed_.forget();
   }
 
   const std::string& path() const { return path_; }
@@ -57,7 +61,7 @@ class atomic_folder {
     const std::string path = place_ + "/" + std::string(name);
     if (adds(path)) refuse("cannot write into", path_, "'" + shown(name) + "' is added twice", "give each file its own name.");
     if (!files_.empty()) files_.back().finish();               // one open file at a time, however many there are
-    return files_.emplace_back(path);
+    return files_.emplace_back(path, path_ + "/" + std::string(name));
   }
   /// At commit() the file of this name is removed if it is there: an index or a shard that the new files replace.
   void drop(std::string_view name) {
@@ -67,6 +71,7 @@ class atomic_folder {
   /// Puts everything in its place. A reader that looks for `last` first finds only finished folders.
   void commit(std::string_view last = "config.json") {
     for (atomic_writer& f : files_) f.finish();
+    const shield whole;                                        // nobody is to see some files new and some old
     const std::string last_path = place_ + "/" + std::string(last);
     for (atomic_writer& f : files_)
       if (f.path() != last_path) f.publish();
@@ -77,6 +82,7 @@ class atomic_folder {
     if (is_new_) {
       if (::rename(place_.c_str(), path_.c_str()) != 0) refuse("cannot write the folder", path_, errno);
       sync_folder(folder_of(path_));
+      listed_.forget();
     }
     committed_ = true;
   }
@@ -93,6 +99,7 @@ class atomic_folder {
   }
   std::string path_, place_;
   std::deque<atomic_writer> files_;
+  unfinished_path listed_;
   std::vector<std::string> dropped_;
   bool is_new_ = false, committed_ = false;
 };

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 #include <shardproof/io/posix.hpp>
+#include <shardproof/io/unfinished.hpp>
 namespace shardproof::io {
 
 /// A suffix that no other thread, process or run uses: ".<process>-<time>-<count>.tmp".
@@ -27,29 +28,32 @@ inline std::string unique_suffix() {
 }
 
 /// Without commit(), and after any failure, the temporary is removed and what stood at the path is untouched. A process that
-/// is killed leaves a file named ".<name>.<...>.tmp" behind.
+/// is killed leaves a file named ".<name>.<...>.tmp" behind; one that is asked to stop need not (unfinished.hpp).
 class atomic_writer {
  public:
   /// A new file gets the usual permissions, a replaced one keeps those of the old. SP608 for a directory, a device, a
   /// read-only file, and a symbolic link to nothing; a link to a file is followed, and the file it names is replaced.
-  explicit atomic_writer(std::string path) : path_(std::move(path)), target_(path_) {
+  /// `called`: the path as messages show it, for a file in a folder that is still aside.
+  explicit atomic_writer(std::string path, std::string called = {})
+      : path_(std::move(path)), called_(called.empty() ? path_ : std::move(called)), target_(path_) {
     struct stat info {};
     bool exists = ::lstat(path_.c_str(), &info) == 0;
-    if (!exists && errno != ENOENT) refuse("cannot write", path_, errno);
+    if (!exists && errno != ENOENT) refuse("cannot write", called_, errno);
     if (exists && S_ISLNK(info.st_mode)) {
       char* const real = ::realpath(path_.c_str(), nullptr);
       if (!real && errno == ENOENT)
-        refuse("cannot write", path_, "it is a symbolic link to nothing", "remove the link, or name the file itself.");
-      if (!real) refuse("cannot write", path_, errno);
+        refuse("cannot write", called_, "it is a symbolic link to nothing", "remove the link, or name the file itself.");
+      if (!real) refuse("cannot write", called_, errno);
       target_ = real;
       std::free(real);
-      if (::stat(target_.c_str(), &info) != 0) refuse("cannot write", path_, errno);
+      if (::stat(target_.c_str(), &info) != 0) refuse("cannot write", called_, errno);
     }
     if (exists && !S_ISREG(info.st_mode))
-      refuse("cannot write", path_, S_ISDIR(info.st_mode) ? "it is a directory" : "it is not a regular file", "name a file.");
-    if (exists && ::access(target_.c_str(), W_OK) != 0) refuse("cannot write", path_, errno);
+      refuse("cannot write", called_, S_ISDIR(info.st_mode) ? "it is a directory" : "it is not a regular file", "name a file.");
+    if (exists && ::access(target_.c_str(), W_OK) != 0) refuse("cannot write", called_, errno);
     const std::string name = name_of(target_);
-    if (name.empty() || name == "." || name == "..") refuse("cannot write", path_, "it names no file", "name a file.");
+    if (name.empty() || name == "." || name == "..") refuse("cannot write", called_, "it names no file", "name a file.");
+    const shield whole;
     do {
       // The name is cut so that the suffix cannot make it too long for the folder.
       temporary_ = folder_of(target_) + "/." + name.substr(0, 180) + unique_suffix();
@@ -58,8 +62,9 @@ class atomic_writer {
     if (!fd_) {
       const int why = errno;
       temporary_.clear();
-      refuse("cannot write", path_, why);
+      refuse("cannot write", called_, why);
     }
+    listed_.list(temporary_);
     if (exists) (void)!::fchmod(fd_.get(), info.st_mode & 07777);     // the file system may not know permissions
   }
   atomic_writer(const atomic_writer&) = delete;
@@ -67,6 +72,7 @@ class atomic_writer {
   ~atomic_writer() { abandon(); }
 
   const std::string& path() const { return path_; }
+  const std::string& called() const { return called_; }
   /// Bytes written so far.
   std::size_t written() const { return written_; }
 
@@ -105,6 +111,7 @@ class atomic_writer {
   }
   /// finish(), and from here on the path holds the new file.
   void commit() {
+    finish();
     publish();
     sync_folder(folder_of(target_));
   }
@@ -115,12 +122,14 @@ class atomic_writer {
 
   void publish() {
     finish();
+    const shield whole;
     if (temporary_.empty()) return;                            // already in place
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
     temporary_.clear();
+    listed_.forget();
   }
   void want_open() const {
-    if (!fd_) refuse("cannot write", path_, finished_ ? "it is finished" : "an earlier write failed", "begin a new file.");
+    if (!fd_) refuse("cannot write", called_, finished_ ? "it is finished" : "an earlier write failed", "begin a new file.");
   }
   void flush() {
     put(buffer_.data(), buffer_.size());
@@ -137,17 +146,20 @@ class atomic_writer {
   }
   [[noreturn]] void fail(int why) {
     abandon();
-    refuse("cannot write", path_, why);
+    refuse("cannot write", called_, why);
   }
   void abandon() noexcept {
+    const shield whole;
     fd_.close();
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
     temporary_.clear();
+    listed_.forget();
     finished_ = false;
   }
 
-  std::string path_, target_, temporary_;
+  std::string path_, called_, target_, temporary_;
   descriptor fd_;
+  unfinished_path listed_;
   std::vector<char> buffer_;
   std::size_t written_ = 0;
   bool finished_ = false;

@@ -27,11 +27,11 @@ inline std::vector<std::int64_t> stored_shape(const parameter_view& v) {
 }
 
 struct load_options {
-  std::optional<dtype> type;                             ///< of the parameters; empty: as stored
+  std::optional<dtype> type;  ///< of the parameters; empty: as stored
 };
 struct load_report {
-  std::vector<std::string> unused;                       ///< tensors of the files that the model has no place for
-  std::uint64_t bytes_read = 0;                          ///< of tensor data, by this rank
+  std::vector<std::string> unused;  ///< tensors of the files that the model has no place for
+  std::uint64_t bytes_read = 0;     ///< of tensor data, by this rank
 };
 
 namespace detail {
@@ -75,27 +75,37 @@ inline void load_parameter(const parameter_view& v, const checkpoint_files& file
   bool same = want.size() == t.shape.size();
   for (std::size_t i = 0; same && i < want.size(); ++i) same = want[i] == t.shape[i];
   if (!same)
-    throw error(code::wrong_shape, "tensor " + shown(v.name) + " is " + described(t) + " in the file and " + described(name_of(stored_as(to)), want) + " in the model.",
+    throw error(code::wrong_shape,
+                "tensor " + shown(v.name) + " is " + described(t) + " in the file and " +
+                    described(name_of(stored_as(to)), want) + " in the model.",
                 "correct the model's dimensions, or declare the conversion.");
   if (!detail::convertible(from, to) || !is_float(from))
-    throw error(code::wrong_shape, "tensor " + shown(v.name) + " is " + described(t) + " in the file, which is no floating-point parameter.",
+    throw error(code::wrong_shape,
+                "tensor " + shown(v.name) + " is " + described(t) + " in the file, which is no floating-point parameter.",
                 "correct the checkpoint, or declare the conversion.");
   ref r = materialise(v, to);
   const std::vector<byte_range> ranges = detail::own_ranges(v, bytes_of(from));
   for (const byte_range& b : ranges) report.bytes_read += b.end - b.begin;
   const std::size_t n = std::size_t(r->s.count());
   if (!n) return;
-  if (from == to && device().host_memory()) { stored.file->copy_ranges(t, ranges, r->data.get()); return; }
+  if (from == to && device().host_memory()) {
+    stored.file->copy_ranges(t, ranges, r->data.get());
+    return;
+  }
   std::vector<char> raw(n * bytes_of(from));
   stored.file->copy_ranges(t, ranges, raw.data());
-  if (from == to) { device().from_host(r->v(), raw.data()); return; }
+  if (from == to) {
+    device().from_host(r->v(), raw.data());
+    return;
+  }
   std::vector<char> converted(n * bytes_of(to));
   detail::convert(converted.data(), to, raw.data(), from, n);
   device().from_host(r->v(), converted.data());
 }
 
 /// All parameters and buffers of a model.
-inline load_report load_weights(const std::vector<parameter_view>& all, const checkpoint_files& files, const load_options& o = {}) {
+inline load_report load_weights(const std::vector<parameter_view>& all, const checkpoint_files& files,
+                                const load_options& o = {}) {
   load_report report;
   for (const auto& v : all) load_parameter(v, files, o, report);
   for (const auto& t : files.tensors()) {
@@ -115,13 +125,15 @@ inline std::vector<tensor_entry> entries_of(const std::vector<parameter_view>& a
 }
 
 /// Gathers and writes one tensor after the other. Collective: every rank calls it, rank 0 of the world with a writer.
-inline void save_weights(const std::vector<parameter_view>& all, atomic_writer* out, std::optional<dtype> type = {}, const safetensors_metadata& metadata = {{"format", "pt"}}) {
+inline void save_weights(const std::vector<parameter_view>& all, atomic_writer* out, std::optional<dtype> type = {},
+                         const safetensors_metadata& metadata = {{"format", "pt"}}) {
   const std::vector<tensor_entry> entries = entries_of(all, type);
   std::optional<safetensors_writer> writer;
   if (out) writer.emplace(*out, entries, metadata);
   for (const auto& e : entries) {
     const parameter_view* v = nullptr;
-    for (const auto& p : all) if (p.name == e.name) v = &p;
+    for (const auto& p : all)
+      if (p.name == e.name) v = &p;
     const ref whole = shardproof::detail::whole_of(*v, (*v->at)->v());
     if (!writer) continue;
     const std::size_t n = std::size_t(whole->s.count());

@@ -47,6 +47,7 @@ inline const char* fix_for(int error_number) {
     case EFBIG: return "raise the limit on file sizes (ulimit -f), or write elsewhere; what stood at that path is untouched.";
     case ELOOP: return "remove the circle of symbolic links.";
     case EMFILE: case ENFILE: return "raise the limit on open files (ulimit -n).";
+    case EEXIST: case ENOTEMPTY: return "something else was put there meanwhile; name another place.";
     case ENAMETOOLONG: return "use a shorter name.";
     default: return "check the disk and the file system.";
   }

@@ -81,7 +81,7 @@ class safetensors_writer {
     want_distinct(entries);
     header += '}';
     header.resize((header.size() + 7) / 8 * 8, ' ');
-    if (header.size() > max_header_bytes) refuse_file(out_.path(), "its header would be longer than the format allows");
+    if (header.size() > max_header_bytes) refuse_file(out_.called(), "its header would be longer than the format allows");
     out_.expect(static_cast<std::size_t>(8 + header.size() + begin));
     char length[8];
     for (std::size_t k = 0; k < 8; ++k) length[k] = static_cast<char>(header.size() >> 8 * k & 0xff);
@@ -94,9 +94,9 @@ class safetensors_writer {
     skip_full();
     if (n == 0) return;
     if (current_ == ends_.size())
-      refuse("cannot write", out_.path(), "more bytes than its tensors have", "write each tensor once.");
+      refuse("cannot write", out_.called(), "more bytes than its tensors have", "write each tensor once.");
     if (n > ends_[current_] - written_)
-      refuse("cannot write", out_.path(), "tensor " + shown(names_[current_]) + " is given more bytes than it has",
+      refuse("cannot write", out_.called(), "tensor " + shown(names_[current_]) + " is given more bytes than it has",
              "write each tensor's own bytes.");
     out_.write(bytes, n);
     written_ += n;
@@ -105,7 +105,7 @@ class safetensors_writer {
   void finish() {
     skip_full();
     if (current_ != ends_.size())
-      refuse("cannot write", out_.path(),
+      refuse("cannot write", out_.called(),
              "tensor " + shown(names_[current_]) + " is short of " + std::to_string(ends_[current_] - written_) + " bytes",
              "write each tensor's own bytes.");
   }
@@ -117,7 +117,7 @@ class safetensors_writer {
     while (current_ < ends_.size() && written_ == ends_[current_]) ++current_;
   }
   [[noreturn]] void refuse_entry(const tensor_entry& e, std::string_view why) const {
-    refuse_file(out_.path(), "tensor '" + shown(e.name) + "' " + std::string(why));
+    refuse_file(out_.called(), "tensor '" + shown(e.name) + "' " + std::string(why));
   }
   void want_distinct(std::span<const tensor_entry> entries) const {
     std::vector<std::string_view> names(names_.begin(), names_.end());
@@ -144,13 +144,13 @@ void write_safetensors(atomic_writer& out, std::span<const tensor_entry> entries
     std::uint64_t left = *tensor_bytes(entries[k].type, entries[k].shape);
     data(k, [&](const void* bytes, std::size_t n) {
       if (n > left)
-        refuse("cannot write", out.path(), "tensor " + shown(entries[k].name) + " is given more bytes than it has",
+        refuse("cannot write", out.called(), "tensor " + shown(entries[k].name) + " is given more bytes than it has",
                "write each tensor's own bytes.");
       left -= n;
       writer.append(bytes, n);
     });
     if (left)
-      refuse("cannot write", out.path(), "tensor " + shown(entries[k].name) + " is short of " + std::to_string(left) + " bytes",
+      refuse("cannot write", out.called(), "tensor " + shown(entries[k].name) + " is short of " + std::to_string(left) + " bytes",
              "write each tensor's own bytes.");
   }
   writer.finish();

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Logits, loss, gradients and greedy tokens of every golden, at every number of ranks, under every kind of plan.
+
+    python3 tests/program/goldens.py                     # tests/goldens
+    python3 tests/program/goldens.py FOLDER llama qwen2  # cases of another folder: config.json, model, io and grads.safetensors
+
+A number of ranks that cannot share the heads must be refused with SP105 and the numbers that can.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+import sys
+
+from support import tensors
+from support.program import ROOT, Checks, run, scratch_folder
+
+RANKS = [1, 2, 3, 4, 5, 6, 7, 8, 12]
+LOGITS, LOSS, GRADIENT = 1e-4, 1e-5, 1e-3
+
+# A plan as a user writes it: names as in transformers' dictionaries, the table whole, an older style name, an optional rule.
+OWN_PLAN = {
+    "layers.*.self_attn.q_proj": "colwise",
+    "layers.*.self_attn.k_proj": "colwise",
+    "layers.*.self_attn.v_proj": "colwise",
+    "layers.*.self_attn.o_proj": "rowwise",
+    "layers.*.mlp.gate_proj": "colwise",
+    "layers.*.mlp.up_proj": "colwise",
+    "layers.*.mlp.down_proj": "rowwise",
+    "?lm_head": "colwise_rep",
+}
+
+
+def legal(c, tp):
+    q, kv = c["num_attention_heads"], c.get("num_key_value_heads") or c["num_attention_heads"]
+    return q % tp == 0 and (kv % tp == 0 or tp % kv == 0)
+
+
+def plan_file(folder, c):
+    plan = dict(OWN_PLAN)
+    if c["model_type"] == "qwen3":
+        plan["layers.*.self_attn.q_norm"] = plan["layers.*.self_attn.k_norm"] = "replicated_with_grad_allreduce"
+    if c.get("tie_word_embeddings"):  # the table is the head's: it lies as the head needs it
+        plan["embed_tokens"] = "embedding_rowwise"
+        del plan["?lm_head"]
+        plan["lm_head"] = "colwise_gather_output"
+    path = os.path.join(folder, "plan.json")
+    with open(path, "w") as file:
+        json.dump(plan, file)
+    return path
+
+
+def norm(values):
+    return math.sqrt(math.fsum(x * x for x in values))
+
+
+class Case:
+    def __init__(self, folder):
+        self.folder, self.name = folder, os.path.basename(folder)
+        with open(os.path.join(folder, "config.json")) as file:
+            self.config = json.load(file)
+        self.io = tensors.read(os.path.join(folder, "io.safetensors"))
+        self.gradients = {n: (t, norm(t.values)) for n, t in tensors.read(os.path.join(folder, "grads.safetensors")).items()}
+        self.whole = norm([n for _, n in self.gradients.values()])
+        with open(os.path.join(folder, "case.json")) as file:
+            self.prompt = json.load(file).get("prompt", 8)
+
+
+def compare(checks, case, out, label, answer):
+    """The largest error of logits, loss and gradients."""
+    logits = tensors.distance(out["logits"].values, case.io["logits"].values)
+    shape_right = out["logits"].shape == case.io["logits"].shape
+    loss = abs(out["loss"].values[0] - case.io["loss"].values[0])
+    worst, at = 0.0, ""
+    for name, (golden, size) in case.gradients.items():
+        ours = out.get("grad." + name)
+        if ours is None or ours.shape != golden.shape or ours.dtype != "F32":
+            worst, at = math.inf, name
+            break
+        far = norm([a - b for a, b in zip(ours.values, golden.values)]) / max(size, 1e-4 * case.whole)
+        if not far <= worst:
+            worst, at = far, name
+    checks.that(shape_right and logits <= LOGITS, f"{label}: logits within {LOGITS} (off by {logits:.2e})", answer)
+    checks.that(loss <= LOSS, f"{label}: loss within {LOSS} (off by {loss:.2e})", answer)
+    checks.that(worst <= GRADIENT, f"{label}: gradients within {GRADIENT} ({at} off by {worst:.2e})", answer)
+    extra = {n for n in out if n.startswith("grad.")} - {"grad." + n for n in case.gradients}
+    checks.that(not extra, f"{label}: no gradient of something else ({sorted(extra)})", answer)
+    return logits, loss, worst
+
+
+def one_case(checks, case, scratch):
+    c = case.config
+    given = os.path.join(scratch, "in.safetensors")
+    tensors.write(given, {k: case.io[k] for k in ("input_ids", "labels")})
+    prompt = ",".join(str(i) for i in case.io["input_ids"].values[: case.prompt])
+    greedy = ",".join(str(i) for i in case.io["greedy"].values)
+    every = [tp for tp in range(1, c["num_attention_heads"] + 1) if legal(c, tp)]
+    possible = [tp for tp in RANKS if tp in every]
+    worst = [0.0, 0.0, 0.0]
+    refused = 0
+    for plan in ("auto", "hf", plan_file(scratch, c)):
+        for tp in RANKS:
+            label = f"{case.name}, plan {os.path.basename(plan)}, tp {tp}"
+            output = os.path.join(scratch, "out.safetensors")
+            if os.path.exists(output):
+                os.remove(output)
+            r = run("run", case.folder, "--tp", tp, "--plan", plan, "--input", given, "--output", output, "--grad")
+            if tp not in possible:
+                refused += 1
+                checks.that(r.status == 2 and r.code == 105 and not os.path.exists(output), f"{label}: refused with SP105", r)
+                named = re.search(r"legal ((?:\d+, )*\d+)\]", r.err)
+                checks.that(
+                    named and [int(n) for n in named.group(1).split(", ")] == every,
+                    f"{label}: the legal numbers {every} are listed",
+                    r,
+                )
+                continue
+            if not checks.that(r.status == 0 and os.path.exists(output), f"{label}: runs", r):
+                continue
+            errors = compare(checks, case, tensors.read(output), label, r)
+            worst = [max(a, b) for a, b in zip(worst, errors)]
+            if plan == "auto" or tp in possible[:2]:
+                g = run(
+                    "generate",
+                    case.folder,
+                    "--tp",
+                    tp,
+                    "--plan",
+                    plan,
+                    "--tokens",
+                    prompt,
+                    "--new",
+                    len(case.io["greedy"].values),
+                )
+                checks.that(g.status == 0 and g.out.strip() == greedy, f"{label}: greedy tokens are {greedy}", g)
+    print(
+        f"{case.name}: tp {possible}, {refused} refused; off by at most: logits {worst[0]:.1e}, loss {worst[1]:.1e}, "
+        f"gradients {worst[2]:.1e}",
+        flush=True,
+    )
+
+
+def main():
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "tests", "goldens")
+    names = sys.argv[2:] or sorted(n for n in os.listdir(folder) if os.path.exists(os.path.join(folder, n, "io.safetensors")))
+    checks = Checks("goldens")
+    scratch = scratch_folder()
+    try:
+        for name in names:
+            one_case(checks, Case(os.path.join(folder, name)), scratch)
+    finally:
+        shutil.rmtree(scratch)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
