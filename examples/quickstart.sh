@@ -4,16 +4,17 @@
 #
 #     bash examples/quickstart.sh                  # Debian 12, root or sudo; under 4 minutes the first time on 2 cores
 #
-# SHARDPROOF_BUILD names the build folder, STEPS the training steps.
+# SHARDPROOF_BUILD names the build folder, STEPS the training steps. The trained model stays in quickstart/ of the build folder.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${SHARDPROOF_BUILD:-$root/build}
 steps=${STEPS:-250}
-work=$(mktemp -d)
+work=$build/quickstart
+rm -rf "$work"
+mkdir -p "$work"
 step=starting
 finish() {
   local status=$?
-  rm -rf "$work"
   [ $status -eq 0 ] || echo "shardproof quickstart: FAILED while $step"
 }
 trap finish EXIT
@@ -44,19 +45,31 @@ header = json.dumps({"input_ids": {"dtype": "I64", "shape": [1, len(ids)], "data
 header += b" " * (-len(header) % 8)
 open(sys.argv[1], "wb").write(struct.pack("<Q", len(header)) + header + data)
 PY
-for tp in 1 2 4; do "$shardproof" run "$work/trained" --tp $tp --input "$work/input.safetensors" --output "$work/logits_$tp.safetensors"; done
-for tp in 2 4; do echo "tp=1 against tp=$tp: $("$shardproof" diff "$work/logits_1.safetensors" "$work/logits_$tp.safetensors" --atol 1e-4)"; done
+for tp in 1 2 4; do
+  "$shardproof" run "$work/trained" --tp $tp --input "$work/input.safetensors" --output "$work/logits_$tp.safetensors"
+done
+for tp in 2 4; do
+  verdict=$("$shardproof" diff "$work/logits_1.safetensors" "$work/logits_$tp.safetensors" --atol 1e-4)
+  echo "tp=1 against tp=$tp, to 1e-4: $verdict"
+done
 
 say "generating on 2 ranks"
 prompt=$(python3 -c 'print(",".join(str(b) for b in b"Alice was "))')
 "$shardproof" generate "$work/trained" --tp 2 --tokens "$prompt" --new 120 >"$work/tokens"
-python3 -c 'import sys; print("Alice was " + bytes(int(t) for t in open(sys.argv[1]).read().split(",")).decode("utf-8", "replace"))' "$work/tokens"
+python3 - "$work/tokens" <<'PY'
+import sys
+print("Alice was " + bytes(int(token) for token in open(sys.argv[1]).read().split(",")).decode("utf-8", "replace"))
+PY
 
 say "compiling a deliberately wrong plan: gate_up_proj is colwise, so that its halves would mix gate and up"
-if g++ -std=c++20 -fsyntax-only -DWRONG_PLAN -I "$root/include" -isystem /usr/include/eigen3 "$root/examples/quickstart/main.cpp" 2>"$work/errors"; then
+if LC_ALL=C g++ -std=c++20 -fsyntax-only -DWRONG_PLAN -I "$root/include" -isystem /usr/include/eigen3 \
+    "$root/examples/quickstart/main.cpp" 2>"$work/errors"; then
   echo "the compiler accepted a wrong plan"; exit 1
 fi
-grep -o 'error: .*' "$work/errors"
+# The facts, the lines in the author's own file, and the sentence.
+sed -nE "s/ \[with .*\]'/ [with ...]'/; s|^$root/||
+  /instantiation of 'struct shardproof::verdict</p; /^examples.*required from/p; /error: /p" "$work/errors"
 
 echo
+echo "to look further: ${shardproof#"$root/"} explain ${work#"$root/"}/trained --tp 4"
 echo "shardproof quickstart: done"

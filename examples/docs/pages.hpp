@@ -1,0 +1,10 @@
+#pragma once
+/// @file
+/// One function for each page.
+bool plans();
+bool placements();
+bool styles();
+bool models();
+bool engines();
+bool checkpoints();
+bool family();

@@ -1,0 +1,2 @@
+// The kernels: exactly one file of a program includes them.
+#include <shardproof/backend/cpu.hpp>
