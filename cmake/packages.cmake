@@ -15,11 +15,14 @@ macro(shardproof_find_packages)
   find_package(range-v3 QUIET)
 endmacro()
 
-# shardproof_find_components(mpi cuda nccl): targets shardproof::<name> for those the machine has, and shardproof_<name>_FOUND.
+# shardproof_find_components(cpu mpi cuda nccl): targets shardproof::<name> for those the machine has, and shardproof_<name>_FOUND.
 macro(shardproof_find_components)
   foreach(component ${ARGN})
     set(shardproof_${component}_FOUND FALSE)
-    if(component STREQUAL "mpi")
+    if(component STREQUAL "cpu")                                       # backend/cpu.hpp includes Eigen
+      find_package(Eigen3 3.4 QUIET NO_MODULE)
+      set(shardproof_needs Eigen3::Eigen)
+    elseif(component STREQUAL "mpi")
       find_package(MPI QUIET COMPONENTS CXX)
       set(shardproof_needs MPI::MPI_CXX)
     elseif(component STREQUAL "cuda")

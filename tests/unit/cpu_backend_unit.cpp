@@ -133,7 +133,7 @@ TEST_CASE("a transposed square is the square transposed", "[cpu]") {
   vec<float> v[n];
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j) v[i][j] = float(100 * i + j);
-  transpose<float>(v);
+  transpose(v);
   bool right = true;
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j) right = right && v[i][j] == float(100 * j + i);

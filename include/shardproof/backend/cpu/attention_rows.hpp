@@ -87,14 +87,17 @@ template <class T> matrix<T> kv_of(const query_block& b, const attention_shape& 
   return {p + ((b.batch * s.keys + b.keys.from) * s.kv_heads + b.kv_head) * width, s.kv_heads * width, 1};
 }
 
+template <class T> void cap_scores(const attention_args& a, T* scores, long n) {
+  if (a.softcap == 0) return;
+  const T c = T(a.softcap);
+  map<T>(scores, n, [c](const vec<T>& x) -> vec<T> { return c * tanh(vec<T>(x / c)); }, scores);
+}
+
 /// scores[row, key] = q . k (q already scaled), then the cap.
 template <class T> void block_scores(const query_block& b, const attention_shape& s, const attention_args& a, const T* q, const T* k, T* scores) {
   const long n = b.keys.to - b.keys.from;
   product<T>(b.rows(), n, s.dim, {q, s.dim, 1}, kv_of(b, s, k, s.dim).transposed(), {scores, n, 1}, false);
-  if (a.softcap != 0) {
-    const T c = T(a.softcap);
-    map<T>(scores, b.rows() * n, [c](const vec<T>& x) -> vec<T> { return c * tanh(vec<T>(x / c)); }, scores);
-  }
+  cap_scores<T>(a, scores, b.rows() * n);
 }
 
 /// Calls f(row, head, query, range, scores of the row from `range.from` on) for each row of a block. Scores of keys in the range

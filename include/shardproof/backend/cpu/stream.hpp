@@ -4,28 +4,35 @@
 ///
 ///     stream_product<float>(m, n, k, {x, k, 1}, {w, k, 1}, {y, n, 1}, false);      // y[m, n] = x w^T, m <= stream_rows
 ///
-/// One row needs nothing but independent sums along k: the processor's own prefetching follows the one stream of weights. With
-/// more rows the arithmetic hides that stream from it, so each tile of weights fetches the next one into the second-level cache.
+/// One short row needs nothing but independent sums along k: the processor's own prefetching follows the one stream of weights.
+/// Otherwise the stream is hidden from it, so each tile of weights fetches the next one into the second-level cache.
 #include <algorithm>
 #include <shardproof/backend/cpu/tile.hpp>
 namespace shardproof::cpu {
 
 /// From here on lanes along m are better filled than lanes along k are summed.
-inline constexpr long stream_rows = vector_registers == 32 ? 12 : 8;
+inline constexpr long stream_rows = 8;
 
 namespace detail {
 // Tiles of M rows of x and J rows of weights: at most 24 sums of 32 registers, 9 of 16.
 constexpr int weights_for(int m) {
-  if (vector_registers == 32) return m == 1 ? 1 : m == 2 ? 8 : m <= 6 ? 4 : 3;
-  return m == 1 ? 1 : m == 2 ? 4 : m == 3 ? 3 : 2;
+  if (vector_registers == 32) return m <= 2 ? 8 : m <= 6 ? 4 : 3;
+  return m == 1 ? 8 : m == 2 ? 4 : m == 3 ? 3 : 2;
 }
+// One row of x meets one row of weights at a time as long as x stays in the first-level cache: a single stream of weights, which the
+// processor foresees. A longer x comes from the second level, so eight rows of weights share each of its vectors.
+inline constexpr long short_x_bytes = 8192;
+// A single row of x is read off the lines of the cache, and from a copy of its own. On Zen 4 its loads, hits all of them, otherwise
+// occupy the prefetcher that should follow the weights: 0.80 of the read bandwidth with x on lines, 1.0 with x four floats behind.
+inline constexpr long off_lines = 4;
+inline constexpr long bytes_worth_a_copy = 256 << 10;
+
 // How many of m rows the next tile takes: sizes for which a kernel exists, evenly. f64, there to check f32, and bf16 have fewer.
 template <class T, class B> constexpr int next_rows(long m) {
-  constexpr int wide[] = {0, 1, 2, 3, 4, 3, 6, 4, 8, 6, 6, 8, 6}, narrow[] = {0, 1, 2, 3, 4, 3, 3, 4, 4, 3, 4, 4, 4};
+  constexpr int wide[] = {0, 1, 2, 3, 4, 3, 6, 4, 8}, narrow[] = {0, 1, 2, 3, 4, 3, 3, 4, 4};
   if (vector_registers == 32 && sizeof(T) == 4 && sizeof(B) == 2) return m >= 8 ? 8 : m >= 4 ? 4 : 1;
   if (sizeof(T) == 8 || sizeof(B) == 2) return m >= 4 ? 4 : 1;
-  if (vector_registers == 32) return m > 12 ? 8 : wide[m];
-  return m > 12 ? 4 : narrow[m];
+  return m > 8 ? vector_registers / 4 : vector_registers == 32 ? wide[m] : narrow[m];
 }
 
 // bf16 weights are read two vectors at a time: a 32-bit lane holds an even element in its lower and an odd one in its upper half.
@@ -64,10 +71,8 @@ template <class T, class B, int M, int J>
     vec<T> w[J];
     unrolled<J>([&](auto j) SHARDPROOF_INLINE {
       w[j] = from(row[j] + t);
-      if constexpr (results > 1) {
-        keep(w[j]);
-        __builtin_prefetch(row[j] + J * b_row + t, 0, 2);
-      }
+      if constexpr (M > 1) keep(w[j]);
+      if constexpr (results > 1) __builtin_prefetch(row[j] + J * b_row + t, 0, 2);
     });
     unrolled<M>([&](auto i) SHARDPROOF_INLINE {
       vec<T> x = from(a + i * a_row + t);
@@ -120,7 +125,7 @@ template <class T, class B, int M, int J>
     unrolled<groups>([&](auto g) SHARDPROOF_INLINE {
       vec<T> square[width]{};
       unrolled<std::min(width, results - g * width)>([&](auto e) SHARDPROOF_INLINE { square[e] = s[0][(g * width + e) / J][(g * width + e) % J]; });
-      transpose<T>(square);
+      transpose(square);
       store<T>(result + g * width, add_up<T>(square));
     });
   }
@@ -135,6 +140,11 @@ template <class T, class B, int M, int J>
 template <class T, class B, int M>
 [[gnu::noinline]] void dot_rows(long weights, long k, const T* a, long a_row, const B* b, long b_row, const matrix<T>& c, bool add) {
   constexpr int J = weights_for(M);
+  if constexpr (M == 1)
+    if (k * long(sizeof(T)) <= short_x_bytes) {
+      for (long j = 0; j < weights; ++j) dot_tile<T, B, 1, 1>(1, k, a, a_row, b + j * b_row, b_row, c.at(0, j), add);
+      return;
+    }
   for (long j = 0; j < weights; j += J) dot_tile<T, B, M, J>(std::min<long>(J, weights - j), k, a, a_row, b + j * b_row, b_row, c.at(0, j), add);
 }
 template <class T, class B>
@@ -160,20 +170,24 @@ template <class T, class B> void stream_product(long m, long n, long k, const ma
   const long fits = m == 1 ? k : std::max(run, long(16384 / sizeof(T)) / m / run * run);
   const long blocks = (k + fits - 1) / fits;
   const long depth = ((k + blocks - 1) / blocks + run - 1) / run * run;
-  scratch<T> split(pairs ? m * k : 1), widened(widens && m > 1 ? group * depth : 1);
+  const bool copies = m == 1 && n * k * long(sizeof(B)) >= bytes_worth_a_copy;
+  scratch<T> split(pairs || copies ? m * k + off_lines : 1), widened(widens && m > 1 ? group * depth : 1);
   const T* x = a.p;
   long x_row = a.row;
   if constexpr (pairs) {
-    for (long i = 0; i < m; ++i) split_pairs(a.p + i * a.row, k, split.get() + i * k);
-    x = split.get();
+    x = split.get() + (m == 1 ? off_lines : 0);
     x_row = k;
+    for (long i = 0; i < m; ++i) split_pairs(a.p + i * a.row, k, split.get() + (m == 1 ? off_lines : i * k));
+  } else if (copies) {
+    std::copy(x, x + k, split.get() + off_lines);
+    x = split.get() + off_lines;
   }
   if (m == 1) return dot_rows<T, B, 1>(n, k, x, x_row, b.p, b.row, c, add);
-  for (long t = 0; t < k; t += depth) {
-    const long kn = std::min(depth, k - t);
-    // A few rows of weights at a time, so that a second tile of x finds them in the cache.
-    for (long j = 0; j < n; j += group) {
-      const long jn = std::min(group, n - j);
+  // A few rows of weights at a time, so that a second tile of x finds them in the cache.
+  for (long j = 0; j < n; j += group) {
+    const long jn = std::min(group, n - j);
+    for (long t = 0; t < k; t += depth) {
+      const long kn = std::min(depth, k - t);
       if constexpr (widens) widen_rows<T, B>(jn, kn, b.at(j, t), widened.get());
       for (long i = 0; i < m;) {
         const int rows = next_rows<T, std::conditional_t<widens, T, B>>(m - i);

@@ -133,26 +133,26 @@ template <class T, int N, int Half = N / 2> [[gnu::always_inline]] inline vec<T>
 
 namespace detail {
 // One exchange of a butterfly: lanes whose index has bit S change places with those of the partner that have not.
-template <class T, int S, bool High, std::size_t... I>
-[[gnu::always_inline]] inline vec<T> exchange(const vec<T>& a, const vec<T>& b, std::index_sequence<I...>) {
-  constexpr int n = lanes<T>;
+template <int S, bool High, class V, std::size_t... I>
+[[gnu::always_inline]] inline V exchange(const V& a, const V& b, std::index_sequence<I...>) {
+  constexpr int n = int(sizeof...(I));
   if constexpr (High) return __builtin_shufflevector(a, b, ((int(I) & S) ? n + int(I) : int(I) + S)...);
   else return __builtin_shufflevector(a, b, ((int(I) & S) ? n + int(I) - S : int(I))...);
 }
 }  // namespace detail
 
-/// v[i][j] <-> v[j][i], in log2(lanes) rounds.
-template <class T, int S = 1> [[gnu::always_inline]] inline void transpose(vec<T> (&v)[lanes<T>]) {
-  if constexpr (S < lanes<T>) {
-    constexpr auto all = std::make_index_sequence<std::size_t(lanes<T>)>{};
-    unrolled<lanes<T>>([&](auto i) SHARDPROOF_INLINE {
+/// v[i][j] <-> v[j][i] for N vectors of N lanes each, in log2(N) rounds.
+template <class V, int N, int S = 1> [[gnu::always_inline]] inline void transpose(V (&v)[N]) {
+  if constexpr (S < N) {
+    constexpr auto all = std::make_index_sequence<std::size_t(N)>{};
+    unrolled<N>([&](auto i) SHARDPROOF_INLINE {
       if constexpr (!(i & S)) {
-        const vec<T> a = v[i], b = v[i + S];
-        v[i] = detail::exchange<T, S, false>(a, b, all);
-        v[i + S] = detail::exchange<T, S, true>(a, b, all);
+        const V a = v[i], b = v[i + S];
+        v[i] = detail::exchange<S, false>(a, b, all);
+        v[i + S] = detail::exchange<S, true>(a, b, all);
       }
     });
-    transpose<T, 2 * S>(v);
+    transpose<V, N, 2 * S>(v);
   }
 }
 
