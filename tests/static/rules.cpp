@@ -392,6 +392,10 @@ static_assert(gives(attention(I, I, I), I));
 static_assert(gives(attention(R, R, R), R));
 static_assert(gives(attention(V, V, V), V));
 // keys and values must agree
+constexpr placement parts_apart = sp::product<gate_up, sp::invariant, sp::replicate>::value;
+static_assert(refused(attention(parts_apart, I, I), code::operands_differ));     // on either side
+static_assert(refused(attention(I, parts_apart, parts_apart), code::operands_differ));
+static_assert(refused(attention(parts_apart, parts_apart, parts_apart), code::operands_differ));
 static_assert(refused(attention(q, kv, I), code::heads_differ));
 static_assert(refused(attention(q, I, kv), code::heads_differ));
 static_assert(refused(attention(I, I, R), code::heads_differ));
