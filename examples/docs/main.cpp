@@ -18,5 +18,6 @@ int main() {
   page("engines", engines());
   page("checkpoints", checkpoints());
   page("family", family());
+  page("reports", reports());
   return right ? 0 : 1;
 }

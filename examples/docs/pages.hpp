@@ -8,3 +8,4 @@ bool models();
 bool engines();
 bool checkpoints();
 bool family();
+bool reports();

@@ -2,6 +2,7 @@
 #include <shardproof/backend/cpu.hpp>
 #include <string>
 #include <thread>
+#include <vector>
 #include <catch2/catch.hpp>
 namespace sp = shardproof;
 
@@ -38,7 +39,7 @@ TEST_CASE("a released block serves the next request of its size", "[cpu]") {
 
 TEST_CASE("large blocks start at a huge page", "[cpu]") {
   sp::backend& b = sp::backend_of(sp::device_kind::cpu);
-  const std::size_t bytes = 5u << 20;
+  const std::size_t bytes = 20u << 20;
   void* const p = b.allocate(bytes);
 #if defined(__linux__)
   CHECK(reinterpret_cast<std::size_t>(p) % sp::cpu::huge_page == 0);
@@ -46,6 +47,32 @@ TEST_CASE("large blocks start at a huge page", "[cpu]") {
   std::memset(p, 1, bytes);
   b.release(p, bytes);
 }
+
+#if defined(__linux__)
+TEST_CASE("blocks of a middling size share regions, which end with their last block", "[cpu]") {
+  sp::cpu::region_store store;
+  constexpr std::size_t bytes = std::size_t(3) << 20;
+  std::vector<char*> blocks;
+  for (int i = 0; i < 25; ++i) {
+    blocks.push_back(static_cast<char*>(store.take(bytes)));
+    std::memset(blocks.back(), i, bytes);
+  }
+  CHECK(store.count() == 3);                                 // ten blocks of 3 MiB fit into 32 MiB
+  int wrong = 0;
+  for (int i = 0; i < 25; ++i)
+    for (std::size_t j = 0; j < bytes; j += 4096) wrong += blocks[std::size_t(i)][j] != char(i);
+  CHECK(wrong == 0);
+  store.give(blocks[4], bytes);
+  CHECK(store.take(bytes) == blocks[4]);
+  char* other = nullptr;
+  std::thread([&] { other = static_cast<char*>(store.take(bytes)); }).join();
+  CHECK(store.count() == 4);                                 // another thread fills a region of its own
+  store.give(other, bytes);
+  CHECK(store.count() == 3);
+  for (char* p : blocks) store.give(p, bytes);
+  CHECK(store.count() == 0);
+}
+#endif
 
 TEST_CASE("cpu_memory counts the tensors of its thread", "[cpu]") {
   std::thread([] {

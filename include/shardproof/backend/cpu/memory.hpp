@@ -14,9 +14,7 @@
 #include <cstdlib>
 #include <new>
 #include <utility>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include <shardproof/backend/cpu/regions.hpp>
 namespace shardproof {
 
 /// Bytes in tensors of the calling thread's rank, now and at most so far. A block counts as released where it is given back.
@@ -58,10 +56,20 @@ struct size_class {
 
 inline constexpr std::size_t huge_page = std::size_t(2) << 20;
 
-/// Memory from the system. From 2 MiB on it starts at a huge page and asks for them, except for the last, partly used one:
+/// Blocks of these sizes share huge pages with others (regions.hpp).
+inline bool in_region([[maybe_unused]] const size_class& c) {
+#if defined(__linux__)
+  return keeps_blocks && c.bytes >= (std::size_t(128) << 10) && c.bytes <= region_store::largest;
+#else
+  return false;
+#endif
+}
+
+/// Memory from the system. A large block starts at a huge page and asks for them, except for the last, partly used one:
 /// that one would make a tensor's resident size exceed its bytes by up to 2 MiB.
 inline void* obtain(const size_class& c, std::size_t wanted) {
 #if defined(__linux__)
+  if (in_region(c)) return regions().take(c.bytes);
   if (c.bytes >= huge_page) {
     void* const mapped = mmap(nullptr, c.bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) throw std::bad_alloc();
@@ -80,6 +88,7 @@ inline void* obtain(const size_class& c, std::size_t wanted) {
 }
 inline void hand_back(void* p, const size_class& c) noexcept {
 #if defined(__linux__)
+  if (in_region(c)) return regions().give(p, c.bytes);
   if (c.bytes >= huge_page) { munmap(p, c.bytes); return; }
 #endif
   std::free(p);

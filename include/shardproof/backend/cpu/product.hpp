@@ -7,7 +7,8 @@
 /// The kernels beside this file were measured against Eigen class by class (bench/kernels.cpp): one row, a few rows and many, each
 /// with the matrix as stored, transposed and summed over tokens, f32 and f64; they are 1.1 to 4 times as fast. Eigen remains their
 /// oracle in the tests, and takes over all products with SHARDPROOF_EIGEN_PRODUCTS (CMake: SHARDPROOF_CPU_PRODUCTS=eigen), for
-/// processors on which nobody has measured. Only then is it included.
+/// processors on which nobody has measured. Only then is it included. With Eigen a result may depend on how many columns are
+/// computed beside it, so that a shard's differs from the whole's by rounding; with the kernels here it does not.
 #include <shardproof/backend/cpu/row.hpp>
 #include <shardproof/backend/cpu/stream.hpp>
 #include <shardproof/backend/cpu/tile.hpp>
