@@ -111,3 +111,12 @@ static_assert(sp::number_in("layers.*.mlp") == -1);
 static_assert(sp::number_in("layers.*.fc1") == -1);
 static_assert(sp::number_in("layers.1a") == -1);
 static_assert(sp::number_in("") == -1);
+// every letter, digit, "_" and "-" is part of a name, and their neighbours in ASCII are not
+constexpr bool only_these_are_names() {
+  for (int c = 0; c < 128; ++c) {
+    const bool name = (c >= 48 && c <= 57) || (c >= 65 && c <= 90) || (c >= 97 && c <= 122) || c == 95 || c == 45;
+    if (sp::detail::is_name_char(char(c)) != name) return false;
+  }
+  return true;
+}
+static_assert(only_these_are_names());

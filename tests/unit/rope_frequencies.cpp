@@ -23,6 +23,7 @@ constexpr double one_and_more[] = {1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5}, one_and_less
 }  // namespace
 
 TEST_CASE("frequencies of the standard, linear and dynamic rotary embedding") {
+  CHECK(sp::rotary{}.type == sp::rope_type::standard);
   CHECK(gives({}, 1000, {1.0, 0.31622776601683794, 0.1, 0.03162277660168379,
        0.01, 0.003162277660168379, 0.001, 0.00031622776601683794}));
   CHECK(gives({.type = sp::rope_type::linear, .factor = 4}, 1000, {0.25, 0.07905694150420949, 0.025, 0.007905694150420948,
