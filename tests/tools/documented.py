@@ -19,7 +19,7 @@ from common import ROOT, closing, closure, relative, sources
 
 ENTRIES = ["types.hpp", "shardproof.hpp", "hana.hpp", "engine/threads.hpp", "engine/environment.hpp", "io/checkpoint.hpp",
            "io/file.hpp", "model/causal_lm.hpp", "model/dry_check.hpp", "families/make.hpp", "families/erased.hpp",
-           "tensor/check_laws.hpp", "tensor/operation.hpp"]
+           "tensor/check_laws.hpp", "tensor/operation.hpp", "report/explanation.hpp", "report/findings.hpp"]
 PRIVATE = {"detail", "erased", "laws", "in_process", "json", "math", "hana", "boost", "operations"}
 GUIDED = re.compile(r"plan/styles/|core/placement|layer/(embedding|linear|norm)\.|tensor/ops/(activation|attention|rope|split|"
                     r"cross_entropy)\.|engine/")

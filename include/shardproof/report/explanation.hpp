@@ -22,6 +22,7 @@ struct explained_part {
   std::vector<std::int64_t> shape;
   std::size_t bytes = 0;
 };
+/// A parameter or buffer, whole and rank by rank.
 struct explained_parameter {
   std::string name;
   std::vector<std::int64_t> shape;                     ///< of the whole, as the checkpoint stores it
@@ -44,6 +45,7 @@ struct explained_memory {
   double activations = 0;                              ///< kept for the backward pass of the step
   double kv_cache = 0;                                 ///< of the step's tokens
 };
+/// What `explain` finds out.
 struct explanation {
   ranks mesh;
   tokens step_tokens{1, 1};
@@ -102,7 +104,7 @@ class heard_collectives {
 };
 }  // namespace detail
 
-/// `t`: the tokens of a step, and of the cache. `stored`: the dtype the weights are held in.
+/// Walks the model as an imagined rank 0. `t`: the tokens of a step, and of the cache. `stored`: the dtype the weights are held in.
 /// @error SP105 the ranks cannot share the model; what the plan breaks.
 inline explanation explain(causal_lm& lm, ranks r, const tokens& t, dtype stored) {
   namespace rv = ::ranges::views;

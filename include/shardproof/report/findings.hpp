@@ -22,6 +22,7 @@ struct finding {
   std::string message;
   bool note() const { return is == code::ok; }
 };
+/// A plan as it can be bound, and what was found wrong with it.
 struct plan_findings {
   std::vector<std::pair<std::string, std::string>> rules;        ///< pattern and style of every rule that can be bound
   std::vector<finding> found;
@@ -71,7 +72,7 @@ inline long rule_in(const std::string& message, const std::vector<std::pair<std:
 }
 }  // namespace detail
 
-/// `name`: of the file, for messages. A document of `explain --json` holds its plan under "plan".
+/// Reads a plan and judges its text alone. `name`: of the file, for messages. A document of `explain --json` holds its plan under "plan".
 /// @error SP206 the text is no object. What is wrong with single rules is found, not thrown.
 inline plan_findings lint_plan(const io::json_tree& text, const std::string& name) {
   if (!text.is_object())
