@@ -229,6 +229,15 @@ TEST_CASE("a cache under a tape is refused: its gradient would be lost") {
   auto ids = sp::input(m, sp::tokens{2, 5}, text(10, 0));
   REQUIRE_THROWS_WITH(m.forward(ids, kv), Catch::Contains("SP001") && Catch::Contains("no_grad"));
 }
+TEST_CASE("a forward before there are values is refused by the parameter's name, under either kind of plan") {
+  const auto forward = [](auto m) {
+    sp::set_extents(m, &four_kv_heads);
+    if constexpr (requires { m.lm_head.name; }) sp::bind(m, sp::parse_plan(json));
+    (void)m.forward(sp::input(m, sp::tokens{2, 5}, text(10, 0)), sp::no_cache);
+  };
+  CHECK_THROWS_WITH(forward(fixed{}), Catch::StartsWith("shardproof[SP001] parameter \"weight\" is used and has no values yet. Fix: call sp::initialise"));
+  CHECK_THROWS_WITH(forward(read{}), Catch::StartsWith("shardproof[SP001] parameter \"weight\" is used and has no values yet."));
+}
 TEST_CASE("frozen parameters cost no backward communication and get no gradient") {
   long calls = -1;
   bool any = true;

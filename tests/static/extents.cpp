@@ -15,25 +15,25 @@ using sizes = sp::sizes_of<sp::dims<batch, seq, hidden>>;
 static_assert(sizes{}.n[0] == sp::dynamic);
 static_assert(sizes{}.n[1] == sp::dynamic);
 static_assert(sizes{}.n[2] == 4096);
-static_assert(sizes{2, 5, 16}.n[0] == 2);
-static_assert(sizes{2, 5, 16}.n[1] == 5);
-static_assert(sizes{2, 5, 16}.n[2] == 16);
+static_assert(sizes{2, 5, 4096}.n[0] == 2);
+static_assert(sizes{2, 5, 4096}.n[1] == 5);
+static_assert(sizes{2, 5, 4096}.n[2] == 4096);
 static_assert(sizes::rank == 3);
 static_assert(sp::sizes_of<sp::dims<>>::rank == 0);
 // count
-static_assert(sizes{2, 5, 16}.count() == 160);
-static_assert(sizes{2, 0, 16}.count() == 0);
+static_assert(sizes{2, 5, 4096}.count() == 40960);
+static_assert(sizes{2, 0, 4096}.count() == 0);
 static_assert(sp::sizes_of<sp::dims<>>{}.count() == 1);
 static_assert(sp::sizes_of<sp::dims<heads, hidden>>{}.count() == 32768);
 // by dimension
-static_assert(sizes{2, 5, 16}.extent<seq>() == 5);
-static_assert(sizes{2, 5, 16}.extent<hidden>() == 16);
+static_assert(sizes{2, 5, 4096}.extent<seq>() == 5);
+static_assert(sizes{2, 5, 4096}.extent<hidden>() == 4096);
 static_assert(sizes::index_of<batch>() == 0);
 static_assert(sizes::index_of<hidden>() == 2);
 static_assert(sizes::index_of<ffn>() == -1);
 // comparison
-static_assert(sizes{2, 5, 16} == sizes{2, 5, 16});
-static_assert(!(sizes{2, 5, 16} == sizes{2, 6, 16}));
+static_assert(sizes{2, 5, 4096} == sizes{2, 5, 4096});
+static_assert(!(sizes{2, 5, 4096} == sizes{2, 6, 4096}));
 
 // a model's table
 constexpr sp::extent_table known = [] { sp::extent_table t; t.set<ffn>(24).set<seq>(7); return t; }();
@@ -76,10 +76,10 @@ static_assert(from_table.table == &known);
 // copying shared dimensions, roles aside
 constexpr auto copied = [] {
   sp::sizes_of<sp::dims<sp::out<hidden>, seq>> to;
-  sp::copy_sizes(to, sizes{2, 5, 16});
+  sp::copy_sizes(to, sizes{2, 5, 4096});
   return to;
 }();
-static_assert(copied.n[0] == 16);
+static_assert(copied.n[0] == 4096);
 static_assert(copied.n[1] == 5);
 static_assert(copied.table == nullptr);
 constexpr auto copied_table = [] {
@@ -92,8 +92,8 @@ static_assert(copied_table.n[1] == 4096);
 static_assert(copied_table.table == &known);
 
 // without their type
-constexpr sizes whole{2, 5, 16};
+constexpr sizes whole{2, 5, 4096};
 static_assert(sp::extents(whole).rank == 3);
-static_assert(sp::extents(whole).count() == 160);
+static_assert(sp::extents(whole).count() == 40960);
 static_assert(sp::extents(whole).d[1] == &sp::info<seq>);
 static_assert(sp::extents(whole).n[1] == 5);

@@ -54,3 +54,10 @@ TEST_CASE("an extent table that is full says so") {
   CHECK_THROWS_WITH(t.set(&many[48], 1), StartsWith("shardproof[SP001]") && Contains("48"));
   CHECK(t.find(&many[48]) == sp::dynamic);
 }
+TEST_CASE("an extent that contradicts its dimension's own is refused") {
+  struct features : sp::dim<12> {};
+  struct rows : sp::dim<> {};
+  using sizes = sp::sizes_of<sp::dims<rows, features>>;
+  CHECK(sizes{24, 12}.count() == 24 * 12);
+  CHECK_THROWS_WITH((sizes{24, 11}), StartsWith("shardproof[SP001]"));
+}

@@ -8,10 +8,21 @@
 ///     };
 ///
 /// Layer kinds declare theirs with roles: SP_PARAM(weight, sp::roled<sp::out, Out>, sp::roled<sp::in, In>).
+#include <shardproof/core/error.hpp>
 #include <shardproof/layer/reflect.hpp>
 #include <shardproof/plan/at.hpp>
 #include <shardproof/tensor/tensor.hpp>
 namespace shardproof {
+
+namespace detail {
+[[gnu::cold, noreturn]] inline void refuse_unset(std::string_view name) {
+  char what[192];
+  std::size_t n = 0;
+  for (const std::string_view part : {std::string_view("parameter \""), name, std::string_view("\" is used and has no values yet.")})
+    for (char c : part) if (n < sizeof what) what[n++] = c;
+  throw error(code::usage, {what, n}, "call sp::initialise(model, seed), sp::load(model, folder) or sp::fill first.");
+}
+}  // namespace detail
 
 template <class Tag, class D, class L, bool Buffer = false> struct parameter : holds_layout<L> {
   using tag = Tag;
@@ -22,8 +33,14 @@ template <class Tag, class D, class L, bool Buffer = false> struct parameter : h
   sizes_of<D> sizes;
   ref at;
   bool frozen = Buffer;
-  /// The parameter as an operand beside x; a ghost beside a ghost.
+  /// The parameter as an operand beside x; a ghost beside a ghost. @error SP001 it has no values yet.
   template <class X> constexpr tensor<element_in<X>, D, L> seen_by(const X& x) const {
+    if constexpr (!is_ghost<X>) if (!at) detail::refuse_unset(type_name<Tag>());
+    return operand(x);
+  }
+
+ protected:
+  template <class X> constexpr tensor<element_in<X>, D, L> operand(const X& x) const {
     if constexpr (is_ghost<X>) return {sizes, x.at, this->place(), "parameter", !frozen, 0, this};
     else return {sizes, at, this->place(), "parameter"};
   }
@@ -33,7 +50,8 @@ template <class Tag, class D, class L> struct optional_parameter : parameter<Tag
   static constexpr bool optional = true;
   bool present = false;
   template <class X> constexpr auto seen_by(const X& x) const {
-    auto y = parameter<Tag, D, L>::seen_by(x);
+    if constexpr (!is_ghost<X>) if (present && !this->at) detail::refuse_unset(type_name<Tag>());
+    auto y = this->operand(x);
     return optional_tensor<decltype(y)>{y, present};
   }
 };

@@ -11,7 +11,9 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpragmas"
 #pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"      // g++ 12 on the AVX-512 intrinsics that Eigen uses
+#ifndef __clang__
+# pragma GCC diagnostic ignored "-Wmaybe-uninitialized"     // g++ 12 on the AVX-512 intrinsics that Eigen uses
+#endif
 #include <Eigen/Core>
 #pragma GCC diagnostic pop
 #include <shardproof/backend/cpu/operand.hpp>

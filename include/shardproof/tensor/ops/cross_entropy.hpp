@@ -55,6 +55,7 @@ inline void pull_cross_entropy(node& y) {
 }  // namespace erased
 
 namespace operations {
+struct loss;
 template <class Vocab> struct cross_entropy {
   long classes = 0;
   loss_options options;
@@ -80,10 +81,14 @@ template <class Vocab> struct cross_entropy {
 };
 }  // namespace operations
 
-/// Mean over the labels that are not negative (-100 is the usual mark). @error SP103 logits are Partial; SP101 other placements.
+/// Mean over the labels that are not negative (-100 is the usual mark). Labels lie over the logits' dimensions without the last.
+/// @error SP103 logits are Partial; SP101 other placements; SP109 other dimensions.
 template <tensor_like X, tensor_like T> constexpr auto cross_entropy(const X& logits, const T& labels, const loss_options& o = {}) {
   if constexpr (any_broken<X, T>) return broken{};
-  else {
+  else if constexpr (!std::is_same_v<chop<dims_in<X>, 1>, dims_in<T>>) {
+    static_assert(verdict<code::dims_differ, free_operation<operations::loss>, fed<dims_in<T>>, needs<chop<dims_in<X>, 1>>>::ok);
+    return broken{};
+  } else {
     using classes = last_of<dims_in<X>>;
     using op = operations::cross_entropy<classes>;
     const placement p = logits.place().on[0];
