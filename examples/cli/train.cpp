@@ -41,10 +41,10 @@ std::vector<sp::parameter_view> state_views(const std::vector<sp::parameter_view
       out.back().at = &r;
       out.back().frozen = true;
     };
-    if (rounded) {
+    if (rounded) {  // the parameter itself, not frozen: it takes gradients
       out.push_back(v);
       out.back().name = "exact." + v.name;
-    }  // still a parameter: it takes gradients
+    }
     add("first.", s.first);
     add("second.", s.second);
     if (s.master) add("master.", s.master);

@@ -77,7 +77,8 @@ inline explained_parameter explained(const parameter_view& v, ranks r, dtype sto
 
 /// Adds up, while it lives, what this thread's ledger is charged.
 class heard_collectives {
-  context before_ = self;
+  decltype(self.watch) watch_before_ = self.watch;
+  void* watcher_before_ = self.watcher;
 
  public:
   std::vector<explained_collective> all;
@@ -91,7 +92,7 @@ class heard_collectives {
       at->bytes += e.bytes;
     };
   }
-  ~heard_collectives() { self.watch = before_.watch, self.watcher = before_.watcher; }
+  ~heard_collectives() { self.watch = watch_before_, self.watcher = watcher_before_; }
   heard_collectives(const heard_collectives&) = delete;
 
  private:

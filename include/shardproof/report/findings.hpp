@@ -8,10 +8,7 @@
 ///
 /// Host only; needs range-v3.
 #include <range/v3/algorithm/find_if.hpp>
-#include <range/v3/range/conversion.hpp>
 #include <range/v3/view/iota.hpp>
-#include <range/v3/view/join.hpp>
-#include <range/v3/view/transform.hpp>
 #include <shardproof/families/make.hpp>
 #include <shardproof/io/json_tree.hpp>
 namespace shardproof {
@@ -34,20 +31,14 @@ inline std::string as_plan_text(const std::vector<std::pair<std::string, std::st
   for (const auto& [pattern, style] : rules) tree.set(pattern, style);
   return tree.pretty();
 }
-inline std::string known_styles() {
-  std::vector<std::string> names;
-  each_style(standard_styles{}, [&]<class S>(int, S*) { names.emplace_back(S::name); });
-  return names | ::ranges::views::join(std::string(", ")) | ::ranges::to<std::string>();
-}
-/// A rule's style, or why it has none. An object {"style": "rowwise", ...}, as `explain --json` may write it, says the same.
+/// What binding this rule alone would throw; a note if nothing.
 inline finding judged_rule(const std::string& pattern, const std::optional<std::string_view>& name) {
-  const auto said = [](const error& e) { return finding{e.which(), e.what()}; };
-  if (!name) return said(error(code::malformed_plan, "Pattern=\"" + pattern + "\" has no style name"));
-  if (const int at = fault_in(pattern); at >= 0)
-    return said(error(code::malformed_pattern, "Pattern=\"" + pattern + "\", Position=" + std::to_string(at)));
-  if (style_number(standard_styles{}, current_name(*name)) < 0)
-    return said(error(code::unknown_style, "unknown parallel style \"" + std::string(*name) + "\" for \"" + pattern + "\".",
-                      "did you mean \"" + std::string(nearest_style(standard_styles{}, *name)) + "\"? Known styles: " + known_styles() + "."));
+  try {
+    if (!name) throw error(code::malformed_plan, "Pattern=\"" + pattern + "\" has no style name");
+    (void)parse_plan(as_plan_text({{pattern, std::string(*name)}}));
+  } catch (const error& e) {
+    return {e.which(), e.what()};
+  }
   return {};
 }
 /// The rule that a refusal speaks of: it quotes the pattern, or names a layer that the pattern matches; -1 if none.

@@ -5,7 +5,7 @@
 ///     if (few_queries(shape)) attention_of_few<float>(args, shape);
 ///
 /// Head by head, a cache of [keys, heads, dim] would be read in pieces of one head's features, which the processor does not
-/// foresee: on Zen 4 that took four times as long as the bytes need. So the keys are taken in chunks that stay in the
+/// foresee. So the keys are taken in chunks that stay in the
 /// second-level cache, each fetched as one stream, and all heads of a chunk are done before the next.
 #include <vector>
 #include <shardproof/backend/cpu/attention_finish.hpp>

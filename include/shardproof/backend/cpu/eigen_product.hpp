@@ -1,6 +1,6 @@
 #pragma once
 /// @file
-/// The same products by Eigen: the oracle of the kernels' tests, and the kernel itself where it is as fast as the library's own.
+/// The same products by Eigen: the oracle of the kernels' tests, and all products of a build that asks for it.
 ///
 ///     eigen_product<float>(m, n, k, {x, k, 1}, matrix<const float>{w, 1, k}, {y, n, 1}, false);      // y = x w^T
 ///

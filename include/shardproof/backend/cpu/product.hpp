@@ -5,9 +5,9 @@
 ///     product<float>(m, n, k, {x, k, 1}, matrix<const float>{w, 1, k}, {y, n, 1}, false);      // y = x w^T, w stored [n, k]
 ///
 /// The kernels beside this file were measured against Eigen class by class (bench/kernels.cpp): one row, a few rows and many, each
-/// with the matrix as stored, transposed and summed over tokens, f32 and f64; they are 1.1 to 4 times as fast. Eigen remains their
-/// oracle in the tests, and takes over all products with SHARDPROOF_EIGEN_PRODUCTS (CMake: SHARDPROOF_CPU_PRODUCTS=eigen), for
-/// processors on which nobody has measured. Only then is it included. With Eigen a result may depend on how many columns are
+/// with the matrix as stored, transposed and summed over tokens, f32 and f64; docs/performance.md has the ratios. Eigen remains
+/// their oracle in the tests, and takes over all products with SHARDPROOF_EIGEN_PRODUCTS (CMake: SHARDPROOF_CPU_PRODUCTS=eigen),
+/// for processors on which nobody has measured. Only then is it included. With Eigen a result may depend on how many columns are
 /// computed beside it, so that a shard's differs from the whole's by rounding; with the kernels here it does not.
 #include <shardproof/backend/cpu/row.hpp>
 #include <shardproof/backend/cpu/stream.hpp>

@@ -32,7 +32,7 @@ class region_store {
   static constexpr std::size_t size = std::size_t(32) << 20, page = 4096, huge = std::size_t(2) << 20;
   static constexpr std::size_t in_pages(std::size_t bytes) { return (bytes + page - 1) / page * page; }
   std::vector<region> all_;
-  std::atomic_flag busy_;                                    // <mutex> and <thread> would cost every includer half a second
+  std::atomic_flag busy_;                                    // <mutex> and <thread> are dear to include
   struct guard {
     std::atomic_flag& flag;
     explicit guard(std::atomic_flag& f) : flag(f) {
