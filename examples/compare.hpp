@@ -28,11 +28,11 @@ template <class Model, class Sizes, class Before> std::vector<double> everything
     auto x = sp::whole(sizes, values);                                       // the same on every rank
     x.at->tracked = x.at->accumulates = true;
     auto y = model.forward(x);
-    std::vector<double> all = sp::detail::host_copy(sp::full(y).at->v());
+    std::vector<double> all = sp::values(sp::full(y));
     sp::seed(y.at, 1);
     sp::pull_all(y.at);
     const auto append = [&](const std::vector<double>& v) { all.insert(all.end(), v.begin(), v.end()); };
-    append(sp::detail::host_copy(x.at->g()));
+    append(sp::gradient(x));
     const auto parameters = sp::parameters(model);
     sp::finish_gradients(parameters);
     for (const auto& p : parameters)

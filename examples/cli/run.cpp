@@ -143,7 +143,7 @@ answer run(const common_options& common, const run_options& o) {
     const auto whole = sp::full(logits);  // detached, after the backward pass
     if (writes) {
       results.push_back(
-          {{"logits", sp::io::element::f32, {ids.batch, ids.length, v}}, as_floats(sp::detail::host_copy(whole.at->v()))});
+          {{"logits", sp::io::element::f32, {ids.batch, ids.length, v}}, as_floats(sp::values(whole))});
       if (has_labels) results.push_back({{"loss", sp::io::element::f32, {}}, {float(loss_value)}});
     }
     if (o.gradients)

@@ -87,7 +87,7 @@ template <class Model, class Stream> std::vector<double> measured(int ranks) {
           return whole_of(m.forward(sp::whole(Stream{2, 5, 16}, x), sp::no_cache));
         }
       }();
-      append(sp::detail::host_copy(y.at->v()));
+      append(sp::values(y));
       std::vector<double> dy;
       for (long i = 0; i < y.at->s.count(); ++i) dy.push_back(number("dy", i));
       sp::device().from_host(y.at->g(), dy.data());

@@ -94,11 +94,11 @@ template <class Model, class X> figures measure_here(Model& m, const X& sizes, l
     std::vector<double> dy;
     for (long i = 0; i < y.at->s.count(); ++i) dy.push_back(number(stream + 100, i));
     sp::device().from_host(y.at->g(), dy.data());
-    out.y[k] = sp::detail::host_copy(y.at->v());
+    out.y[k] = sp::values(y);
     const auto before = counters();
     sp::pull_all(y.at);
     out.miscounted += compared(book.forward, start, middle) + compared(book.backward, before, counters());
-    if (!ids) out.dx[k] = sp::detail::host_copy(x.at->g());
+    if (!ids) out.dx[k] = sp::gradient(x);
     out.book = book;
   }
   const auto all = sp::parameters(m);

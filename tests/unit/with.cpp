@@ -50,7 +50,7 @@ template <class M> result measure(int ranks) {
     sp::pull_all(y.at);
     std::vector<double> g;
     for (const auto& p : sp::parameters(m)) for (const double v : sp::gathered_gradient(p)) g.push_back(v);
-    const auto whole = sp::detail::host_copy(y.at->v());
+    const auto whole = sp::values(y);
     if (sp::rank_on()) return;
     out.y = whole;
     out.gradient = g;

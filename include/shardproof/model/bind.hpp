@@ -44,15 +44,15 @@ struct layer_view {
 struct rule_view {
   std::string_view pattern, style;
   int number;
+  bool used = false;
 };
-[[gnu::noinline]] inline bind_report assign_styles(std::vector<layer_view>& layers, const std::vector<std::string>& other_paths, const std::vector<rule_view>& rules) {
+[[gnu::noinline]] inline bind_report assign_styles(std::vector<layer_view>& layers, const std::vector<std::string>& other_paths, std::vector<rule_view>& rules) {
   bind_report report;
-  std::vector<int> used(rules.size());
   for (auto& l : layers) {
     int first = -1;
     for (std::size_t i = 0; i < rules.size(); ++i) {
       if (!names_layer(rules[i].pattern, l.path)) continue;
-      ++used[i];
+      rules[i].used = true;
       if (first >= 0)
         throw error(code::two_rules, "Layer=" + l.path + ", First=\"" + std::string(rules[std::size_t(first)].pattern) + "\", Second=\"" + std::string(rules[i].pattern) + "\"");
       first = int(i);
@@ -72,7 +72,7 @@ struct rule_view {
     if (first < 0 && l.needs_rule) report.notes.push_back(std::string(sentence(code::unmatched_layer)) + " [Layer=" + l.path + "]");
   }
   for (std::size_t i = 0; i < rules.size(); ++i) {
-    if (used[i] || is_optional(rules[i].pattern)) continue;
+    if (rules[i].used || is_optional(rules[i].pattern)) continue;
     bool elsewhere = false;
     for (const auto& p : other_paths) elsewhere = elsewhere || names_layer(rules[i].pattern, p);
     if (elsewhere) continue;

@@ -4,7 +4,7 @@
 ///
 ///     std::vector<double> w = sp::gathered_values(view);                   // global row-major elements, on every rank
 ///     std::vector<double> g = sp::gathered_gradient(view);                 // finish_gradients first
-///     auto logits = sp::full(y);                                           // a tensor's whole value, Invariant, without history
+///     std::vector<double> logits = sp::values(sp::full(y));                // full: Invariant, without history
 ///
 /// Where groups lie in copies, the first copy is taken.
 #include <shardproof/model/gradients.hpp>
@@ -30,13 +30,21 @@ namespace detail {
 inline std::vector<double> host_copy(const view& v) {
   std::vector<double> out(std::size_t(v.count()));
   if (out.empty()) return out;
-  visit(v.type, [&](auto zero) {
-    using T = decltype(zero);
-    std::vector<T> raw(out.size());
-    device().to_host(raw.data(), v);
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = double(raw[i]);
-  });
+  if (!v.p) throw error(code::usage, "a tensor of a dry run is read; it has a shape and no values.", "read tensors of a real forward.");
+  // No element is wider than a double: they are read into the front of `out` and widened in place, the last one first.
+  const auto* raw = reinterpret_cast<const std::byte*>(out.data());
+  device().to_host(out.data(), v);
+  for (std::size_t i = out.size(); i-- > 0;) out[i] = load(v.type, raw + i * bytes_of(v.type));
   return out;
+}
+template <class T> node& set_node(const T& x) {
+  if (x.at) return *x.at;
+  if constexpr (requires { typename T::tag; }) refuse_unset(type_name<typename T::tag>());
+  else refuse_unset("of a tensor");
+}
+inline node& set_node(const parameter_view& v) {
+  if (!*v.at) refuse_unset(v.name);
+  return **v.at;
 }
 /// This rank's part of a parameter (or of its gradient) as the whole.
 inline ref whole_of(const parameter_view& v, const view& mine) {
@@ -50,7 +58,15 @@ inline ref whole_of(const parameter_view& v, const view& mine) {
 }
 }  // namespace detail
 
-inline std::vector<double> gathered_values(const parameter_view& v) { return detail::host_copy(detail::whole_of(v, (*v.at)->v())->v()); }
-inline std::vector<double> gathered_gradient(const parameter_view& v) { return detail::host_copy(detail::whole_of(v, (*v.at)->g())->v()); }
+/// A tensor or a parameter.
+template <class T> concept holds_values = requires(const T& x) { { x.at->v() } -> std::same_as<view>; };
+/// This rank's elements of a tensor or parameter, row-major. @error SP001 there are none: of a dry run, or not yet set.
+template <holds_values T> std::vector<double> values(const T& x) { return detail::host_copy(detail::set_node(x).v()); }
+/// This rank's elements of its gradient after backward, zeros where nothing came; finish_gradients first for parameters.
+template <holds_values T> std::vector<double> gradient(const T& x) { return detail::host_copy(detail::set_node(x).g()); }
+
+/// The same of a parameter without its types, gathered: the whole, on every rank. Collective. @error SP001 it is not set.
+inline std::vector<double> gathered_values(const parameter_view& v) { return detail::host_copy(detail::whole_of(v, detail::set_node(v).v())->v()); }
+inline std::vector<double> gathered_gradient(const parameter_view& v) { return detail::host_copy(detail::whole_of(v, detail::set_node(v).g())->v()); }
 
 }  // namespace shardproof

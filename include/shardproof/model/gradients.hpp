@@ -67,15 +67,12 @@ inline void finish_gradients(const std::vector<parameter_view>& all) {
   for (const auto& v : all) if (detail::takes_part(v) && !(*v.at)->finished) open.push_back(v);
   for (int a = 0; a < max_axes; ++a)
     detail::sum_gradients(open, self.on[std::size_t(a)], [a](const parameter_view& v) { return v.place.on[std::size_t(a)].k == kind::replicate; });
-  std::vector<int> done;
   const int w = ranks_on();
-  for (const auto& v : open) {
-    const int c = v.copies(w);
-    bool again = c < 2;
-    for (int d : done) again = again || d == c;
-    if (again) continue;
-    done.push_back(c);
-    detail::sum_gradients(open, &self.on[0]->split(rank_on() / c), [c, w](const parameter_view& u) { return u.copies(w) == c; });
+  for (int c = 2; c <= w; ++c) {
+    const auto copied = [c, w](const parameter_view& v) { return v.copies(w) == c; };
+    bool any = false;
+    for (const auto& v : open) any = any || copied(v);
+    if (any) detail::sum_gradients(open, &self.on[0]->split(rank_on() / c), copied);
   }
   for (const auto& v : open) (*v.at)->finished = true;
 }

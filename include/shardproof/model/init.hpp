@@ -13,17 +13,11 @@ namespace detail {
 template <class F> void fill_parameter(const parameter_view& v, dtype t, F value) {
   ref r = materialise(v, t);
   const std::size_t n = std::size_t(r->s.count());
-  visit(t, [&](auto zero) {
-    using T = decltype(zero);
-    std::vector<T> host(n);
-    each_local_run(v, self.where, [&](long global, long local, long count) {
-      for (long i = 0; i < count; ++i) {
-        if constexpr (sizeof(T) == 2) host[std::size_t(local + i)] = T(float(value(global + i)));
-        else host[std::size_t(local + i)] = T(value(global + i));
-      }
-    });
-    if (n) device().from_host(r->v(), host.data());
+  std::vector<std::byte> host(n * bytes_of(t));
+  each_local_run(v, self.where, [&](long global, long local, long count) {
+    for (long i = 0; i < count; ++i) store(t, &host[std::size_t(local + i) * bytes_of(t)], value(global + i));
   });
+  if (n) device().from_host(r->v(), host.data());
 }
 }  // namespace detail
 
