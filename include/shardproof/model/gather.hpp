@@ -34,7 +34,7 @@ inline std::vector<double> host_copy(const view& v) {
   // No element is wider than a double: they are read into the front of `out` and widened in place, the last one first.
   const auto* raw = reinterpret_cast<const std::byte*>(out.data());
   device().to_host(out.data(), v);
-  for (std::size_t i = out.size(); i-- > 0;) out[i] = load(v.type, raw + i * bytes_of(v.type));
+  for (std::size_t i = out.size(); i-- > 0;) out[i] = read_element(v.type, raw + i * bytes_of(v.type));
   return out;
 }
 template <class T> node& set_node(const T& x) {

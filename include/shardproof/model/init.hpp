@@ -15,7 +15,7 @@ template <class F> void fill_parameter(const parameter_view& v, dtype t, F value
   const std::size_t n = std::size_t(r->s.count());
   std::vector<std::byte> host(n * bytes_of(t));
   each_local_run(v, self.where, [&](long global, long local, long count) {
-    for (long i = 0; i < count; ++i) store(t, &host[std::size_t(local + i) * bytes_of(t)], value(global + i));
+    for (long i = 0; i < count; ++i) write_element(t, &host[std::size_t(local + i) * bytes_of(t)], value(global + i));
   });
   if (n) device().from_host(r->v(), host.data());
 }

@@ -93,14 +93,14 @@ template <class F> constexpr decltype(auto) visit(dtype t, F&& f) {
 }
 /// The element of type t at `at`, which need not be aligned, as a double. Host copies are read with one loop for all types, since
 /// a loop for each would be paid by every program that includes the library.
-inline double load(dtype t, const void* at) {
+inline double read_element(dtype t, const void* at) {
   return visit(t, [at](auto x) { std::memcpy(&x, at, sizeof x); return double(x); });
 }
 /// `value` rounded once to t and written to `at`, which need not be aligned.
-inline void store(dtype t, void* at, double value) {
+inline void write_element(dtype t, void* at, double value) {
   visit(t, [=](auto x) {
     using T = decltype(x);
-    if constexpr (sizeof(T) == 2) x = T(float(value));
+    if constexpr (sizeof(T) == 2) x = T(float(value));                       // the 16-bit types are made from float
     else x = T(value);
     std::memcpy(at, &x, sizeof x);
   });
