@@ -179,6 +179,7 @@ static_assert(sp::dry_run<llama, on_a_mesh>(sp::ranks{4, 1}, ten).forward.bytes 
 static_assert(sp::dry_run<llama, on_a_mesh>(sp::ranks{1, 2}, ten).forward.collectives() == 0);
 static_assert(sp::dry_run<llama, on_a_mesh>(sp::ranks{4, 3}, sp::tokens{1, 5}).forward.all_reduces == 5);         // an empty batch on two of three
 static_assert(sp::dry_step<llama, on_a_mesh>(sp::ranks{4, 2}, ten).forward.all_reduces == 5 + 3);       // and the number of labels over dp
+static_assert(sp::dry_step<llama, on_a_mesh>(sp::ranks{1, 2}, ten).forward.bytes == 8);                 // which is one f64
 
 // ---- sequence parallelism: gathers and scatters for all-reduces, and the norms' weights through f --------------------------------
 inline constexpr auto along_seq = for_either.with_boundary<sp::shard<seq>>();

@@ -30,6 +30,7 @@ inline const char* interned_text(const std::string& s) {
 /// A layer without its types.
 struct layer_view {
   std::string path;
+  std::string_view stacked;                            ///< the same with "*" for numbers
   const style_fact* styles;
   int style_count;
   int* chosen;
@@ -38,6 +39,7 @@ struct layer_view {
   std::vector<const layout_value**> parameter;
   const layout_value** bias = nullptr;
   bool bias_left_out = false;                          ///< optional, and the configuration has none
+  bool unmatched = false;                              ///< needs a rule, and there is none
   bool accepts(const style_fact& f) const { return f.suits || (bias_left_out && f.suits_without_bias); }
 };
 /// A rule without its plan's type.
@@ -69,7 +71,17 @@ struct rule_view {
     *l.name = interned_text(l.path);
     for (std::size_t i = 0; i < l.parameter.size(); ++i) *l.parameter[i] = interned(f.parameter[i]);
     if (l.bias) *l.bias = interned(f.bias);
-    if (first < 0 && l.needs_rule) report.notes.push_back(std::string(sentence(code::unmatched_layer)) + " [Layer=" + l.path + "]");
+    l.unmatched = first < 0 && l.needs_rule;
+  }
+  // One note for all layers of a stack, if none of them has a rule; else each that has none by its number.
+  for (const auto& l : layers) {
+    if (!l.unmatched) continue;
+    bool all = true;
+    for (const auto& other : layers) all = all && (other.stacked != l.stacked || other.unmatched);
+    std::string note = std::string(sentence(code::unmatched_layer)) + " [Layer=" + (all ? std::string(l.stacked) : l.path) + "]";
+    bool said = false;
+    for (const auto& n : report.notes) said = said || n == note;
+    if (!said) report.notes.push_back(std::move(note));
   }
   for (std::size_t i = 0; i < rules.size(); ++i) {
     if (rules[i].used || is_optional(rules[i].pattern)) continue;
@@ -97,7 +109,7 @@ template <class M, class Set, class... More> bind_report bind(M& m, const text_p
   std::vector<detail::layer_view> layers;
   each_layer(m, [&](auto& l, const layer_numbers& n) {
     using L = std::remove_reference_t<decltype(l)>;
-    detail::layer_view v{detail::numbered(L::where::path(), n), L::tables::facts.data(), int(L::tables::facts.size()), &l.chosen, &l.name, detail::wants_rule<typename L::layer_kind>, {}, nullptr, false};
+    detail::layer_view v{detail::numbered(L::where::path(), n), L::where::path(), L::tables::facts.data(), int(L::tables::facts.size()), &l.chosen, &l.name, detail::wants_rule<typename L::layer_kind>, {}, nullptr, false};
     if constexpr (requires { typename L::own; }) {
       each_member(static_cast<typename L::own&>(l), [&](auto& p) { if constexpr (detail::is_parameter<std::remove_cvref_t<decltype(p)>>) v.parameter.push_back(&p.place_); });
       if constexpr (!std::is_same_v<decltype(l.bias), none>) {
