@@ -108,7 +108,7 @@ static void plans() {
     //! [malformed_plan]
     return "";
   }, "shardproof[SP206] malformed pattern: the plan's text is not a JSON object of \"pattern\": \"style\" pairs (see Position). "
-     "Fix: correct the text there. [Pattern=\"the text ends too early\", Position=36]");
+     "Fix: correct the text there. [Fault=\"the text ends too early\", Position=36]");
   refuse(sp::code::no_partition, [&] {
     //! [no_partition]
     sp::bind(model, sp::parse_plan(R"({"q_proj": "colwise"})"), 4);     // 6 heads, 4 ranks

@@ -33,6 +33,8 @@ TEST_CASE("malformed patterns and texts are refused with the place") {
   CHECK_THAT(refusal(R"({"layers..q": "colwise"})"), StartsWith("shardproof[SP206]") && Contains("layers..q"));
   CHECK_THAT(refusal(R"({"": "colwise"})"), StartsWith("shardproof[SP206]"));
   CHECK_THAT(refusal(R"({"layers.*.self_attn.": "colwise"})"), Contains("Pattern=\"layers.*.self_attn.\", Position=19"));
+  CHECK_THAT(refusal(R"({"a": "colwise", "b": 3})"), Contains("[Fault=\"a style is a name in quotes\", Position=22]"));
+  CHECK_THAT(refusal(R"({"a": "colwise" "b": 3})"), Contains("[Fault=\"',' or '}' is expected\", Position=16]"));
   for (const char* text : {"", "[]", "{", R"({"a")", R"({"a": 3})", R"({"a": ["colwise"]})", R"({"a": "colwise",})", R"({"a": "colwise"} x)", "null"}) {
     INFO(text);
     CHECK_THAT(refusal(text), StartsWith("shardproof[SP206]") && Contains("Fix: "));

@@ -67,7 +67,7 @@ template <class Plan> constexpr void read_plan(Plan& p, std::string_view text) {
     const std::string_view pattern = key.raw();
     // An object {"style": "rowwise", ...}, as explain --json writes a rule, says the same.
     const json::value style = v.is(json::kind::object) ? v.find("style") : v;
-    if (!style.is(json::kind::string)) { p.wrong = {code::malformed_plan, p.count, int(v.at()), pattern}; return; }
+    if (!style.is(json::kind::string)) { p.wrong = {code::malformed_plan, p.count, int(v.at()), "a style is a name in quotes"}; return; }
     if (const int at = fault_in(pattern); at >= 0) { p.wrong = {code::malformed_pattern, p.count, at, pattern}; return; }
     const std::string_view name = style.as_string().raw();
     const int n = style_number(typename Plan::styles{}, current_name(name));
@@ -101,7 +101,7 @@ template <class Plan> void refuse_faulty(const Plan& p) {
     each_style(typename Plan::styles{}, [&]<class S>(int i, S*) { add(i ? ", " : " "); add(S::name); });
     throw error(f.broken, {text, n}, {fix, m});
   }
-  put("Pattern=\""); put(f.word); put("\", Position="); put_number(f.position);
+  put(f.broken == code::malformed_plan ? "Fault=\"" : "Pattern=\""); put(f.word); put("\", Position="); put_number(f.position);
   throw error(f.broken, {text, n});
 }
 
