@@ -4,7 +4,7 @@
 ///
 ///     struct my_device final : sp::backend { ... };       // bring your own: implement it, pass tests/unit/backend_conformance
 ///     sp::register_backend(sp::device_kind::cpu, instance);
-///     sp::current_backend().fill(v, 0);
+///     sp::device().fill(v, 0);
 ///
 /// Conventions: every view is contiguous and row-major; floating results are f32 or f64 (`compute_type`), weights may also be
 /// bf16 or f16 and are widened; a `d...` argument is a gradient that the kernel ADDS to unless it says otherwise, and a null

@@ -12,7 +12,7 @@ template <class Site> constexpr auto at_boundary(Site, const auto& w, const auto
   else return replicate_beside(w, x, typename Site::boundary{});
 }
 
-/// I -> I, R -> R; the default. Under sequence parallelism its parameters are synchronised.
+/// I -> I; the default. Under sequence parallelism its parameters are synchronised.
 struct replicated : style_defaults {
   static constexpr auto name = "replicated";
   static constexpr auto use(auto site, const auto& w, const auto& x) { return at_boundary(site, w, x); }
