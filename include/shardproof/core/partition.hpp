@@ -63,7 +63,6 @@ constexpr bool dealable(const dim_info* d, long n, int w, const extent_table* t 
     if (g == dynamic) return true;
     if (g <= 0 || n % g) return false;
   }
-  if (w < 2) return true;
   if (d->parts) {
     for (int i = 0; i < d->parts; ++i) {
       const dim_info* p = d->part[std::size_t(i)];
