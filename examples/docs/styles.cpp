@@ -31,7 +31,7 @@ template <class At> struct mlp {
   constexpr auto forward(const auto& x, auto&&) const { return down(up(norm(x))); }
 };
 inline constexpr sp::plan pair{sp::colwise{"up"}, sp::rowwise{"down"}};
-constexpr sp::ledger step = sp::dry_run<mlp, pair>(sp::ranks{4}, stream{2, 5, 16});
+constexpr auto step = sp::dry_run<mlp, pair>(sp::ranks{4}, stream{2, 5, 16});
 static_assert(step.forward.all_reduces == 1);                            // after down
 static_assert(step.backward.all_reduces == 1);                           // of the gradient that leaves up
 //! [cost]

@@ -51,7 +51,7 @@ static_assert(sp::covers<next_letter, tensor_parallel>());               // ever
 //! [plan]
 
 //! [cost]
-constexpr sp::ledger step = sp::dry_step<next_letter, tensor_parallel>(sp::ranks{2}, sp::tokens{4, 8});
+constexpr auto step = sp::dry_step<next_letter, tensor_parallel>(sp::ranks{2}, sp::tokens{4, 8});
 static_assert(step.forward.all_reduces == 2);                            // one after each down_proj
 static_assert(step.backward.all_reduces == 2);                           // one before each up_proj, where the gradient leaves it
 static_assert(step.forward.bytes == 2 * 4 * 8 * 16 * sizeof(float));

@@ -1,4 +1,4 @@
-// error: shardproof[SP102] an Invariant value enters rank-dependent compute: its gradient would miss an all-reduce, and it holds the whole of a dimension of which the other operand holds a shard (see fed<>). Fix: give the layer that produces it a colwise style (packed_colwise for a fused dimension).
+// error: shardproof[SP102] an Invariant value enters rank-dependent compute: its gradient would miss an all-reduce, and it holds the whole of a dimension of which the other operand holds a shard (see fed<>). Fix: give the layer that produces it a colwise style (packed_colwise for a fused dimension), or gather the shard (colwise_gather_output on its layer).
 // code: SP102
 // path: operations::product_of_tensors, fed<shard<ffn>, invariant>
 // path: at<tensor_parallel>

@@ -73,6 +73,7 @@ class cpu_backend final : public backend {
   void attention(const attention_args& a) override { cpu::attention(a); }
   void attention_backward(const attention_args& a) override { cpu::attention_backward(a); }
 
+  long first_outside(const view& ids, long from, long to) override { return cpu::first_outside(ids, from, to); }
   void gather_rows(const view& y, const view& table, const view& ids, long first) override { cpu::gather_rows(y, table, ids, first); }
   void scatter_rows(const view& dtable, const view& dy, const view& ids, long first, long padding) override {
     cpu::scatter_rows(dtable, dy, ids, first, padding);

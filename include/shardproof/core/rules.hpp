@@ -143,7 +143,7 @@ constexpr bool loss_like(placement p, int axis) { return p.k == kind::invariant 
 constexpr code fed_instead(placement want, placement x, const dim_info* contracted) {
   if (x == want) return code::ok;
   if (x.k == kind::partial) return code::partial_into_layer;
-  if (want.splits() && x.whole()) return code::whole_into_rowwise;
+  if (want.splits() && x.whole()) return contracted && base_of(want.d) != base_of(contracted) ? code::input_placement : code::whole_into_rowwise;
   if (want.splits() && x.d && base_of(x.d)->parts) return code::fused_into_rowwise;
   if (!want.splits() && x.splits() && x.d == contracted) return code::shard_into_colwise;
   return code::input_placement;

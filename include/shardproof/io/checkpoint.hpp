@@ -165,6 +165,7 @@ template <class M> void save(M& model, const std::string& folder, std::optional<
   if (first_rank()) out.emplace(folder);
   io::save_weights(parameters(model), out ? &out->add("model.safetensors") : nullptr, type);
   if (out) out->commit("model.safetensors");
+  if (self.world) self.world->barrier();               // no rank may load what the first one is still writing
 }
 
 }  // namespace shardproof

@@ -26,7 +26,9 @@ template <class M> inline constexpr int field_count = count_fields<M>();
 
 /// f(every member...).
 template <class M, class F> constexpr decltype(auto) members(M& m, F&& f) {
-  constexpr int n = detail::field_count<std::remove_const_t<M>>;
+  using module = std::remove_const_t<M>;
+  static_assert(std::is_aggregate_v<module>, "shardproof: a module is an aggregate, so that its members can be listed. Fix: take away its constructors, its private members and its virtual functions; set members up in configure().");
+  constexpr int n = std::is_aggregate_v<module> ? detail::field_count<module> : 0;
   static_assert(n <= max_members, "shardproof: a module has at most 20 members; group some into a submodule");
   // clang-format off
   if constexpr (n == 0) return f();

@@ -98,6 +98,10 @@ struct rule_view {
 template <class Kind> inline constexpr bool wants_rule = requires { typename Kind::in; } && !std::is_same_v<typename Kind::in, typename Kind::out> && Kind::in::rank > 0;
 }  // namespace detail
 
+/// Of a text that nobody keeps: it is kept here, for ever, once. A plan only points into its text.
+template <class... More, class S> requires std::is_same_v<S, std::string>
+text_plan<settings<invariant>, More...> parse_plan(S&& text) { return parse_plan<More...>(std::string_view(detail::interned_text(text))); }
+
 /// @error SP202 a rule without a layer; SP203 two rules for one; SP204 the style does not suit; SP205, SP206 the text itself;
 /// SP105 what a style cuts cannot be dealt to `w` ranks.
 template <class M, class Set, class... More> bind_report bind(M& m, const text_plan<Set, More...>& plan, int w = ranks_on()) {
@@ -106,6 +110,8 @@ template <class M, class Set, class... More> bind_report bind(M& m, const text_p
   static_assert(std::is_same_v<typename model_plan::styles, typename text_plan<Set, More...>::styles>,
                 "shardproof: parse_plan<...> must list the same styles of one's own as run_time_plan<...>");
   refuse_faulty(plan);
+  for (const auto& p : parameters(m))
+    if (*p.at) throw error(code::usage, "a plan is bound to a model whose parameters have values (" + p.name + "); they are sharded already.", "bind first, then initialise or load.");
   std::vector<detail::layer_view> layers;
   each_layer(m, [&](auto& l, const layer_numbers& n) {
     using L = std::remove_reference_t<decltype(l)>;

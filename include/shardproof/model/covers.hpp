@@ -21,18 +21,12 @@ template <class M, class Plan> constexpr uncovered first_uncovered(const Plan& p
   });
   return out;
 }
-/// The last segment of a pattern, or the name of a style, letter by letter: the part in which typos are.
-constexpr std::string_view last_segment(std::string_view p) {
-  std::size_t dot = p.size();
-  while (dot > 0 && p[dot - 1] != '.') --dot;
-  return p.substr(dot);
-}
 /// What is wrong with the plan, or with its fit to the model, as static objects that types may refer to.
 template <template <class> class Model, const auto& Plan> struct coverage {
   static constexpr plan_fault fault = fault_of<Plan>::value;
   static constexpr uncovered rule = [] { if (fault.broken != code::ok) return uncovered{}; return first_uncovered<Model<at<Plan>>>(Plan); }();
   static constexpr bool sound = fault.broken == code::ok && rule.rule < 0;
-  static constexpr std::string_view word = last_segment(rule.pattern);
+  static constexpr std::string_view word = rule.pattern;
 };
 }  // namespace detail
 

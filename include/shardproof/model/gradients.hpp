@@ -32,7 +32,9 @@ template <class D, class L> void backward(const tensor<data, D, L>& loss) {
         refuse(code::loss_not_invariant, "backward", f, 1, a);
       }
   }
-  if (!loss.at->tracked || self.dry) return;
+  if (self.dry) return;
+  if (!loss.at->tracked) throw error(code::usage, "backward of a loss that nothing wants a gradient of.", "compute it outside sp::no_grad, from a model with a parameter that is not frozen.");
+  if (loss.at->id && !loss.at->pull) throw error(code::usage, "backward a second time from one loss; what it needs is given back.", "compute the loss again.");
   seed(loss.at, 1);
   pull_all(loss.at);
 }

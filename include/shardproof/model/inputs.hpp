@@ -5,6 +5,7 @@
 ///     auto ids = sp::input(model, sp::tokens{2, 5}, numbers);            // (batch, seq) i64; on dp each rank takes its part
 ///     auto x = sp::whole(sp::sizes_of<sp::dims<batch, hidden>>{2, 16}, values);     // Invariant, from a span of f32 or f64
 #include <span>
+#include <vector>
 #include <shardproof/model/visit.hpp>
 namespace shardproof {
 
@@ -15,11 +16,9 @@ struct tokens : sizes_of<dims<batch, seq>> { using sizes_of<dims<batch, seq>>::s
 /// Rank counts of an imagined mesh.
 struct ranks { int tp = 1, dp = 1; };
 
-template <class T> inline constexpr dtype dtype_of = dtype::f32;
+/// What a tensor of such values is stored as.
+template <class T> inline constexpr dtype dtype_of = std::is_integral_v<T> ? dtype::i64 : dtype::f32;
 template <> inline constexpr dtype dtype_of<double> = dtype::f64;
-template <> inline constexpr dtype dtype_of<long> = dtype::i64;
-template <> inline constexpr dtype dtype_of<long long> = dtype::i64;
-template <> inline constexpr dtype dtype_of<int> = dtype::i32;
 
 /// The same values on every rank. @error SP001 the number of values is not the product of the extents.
 template <class S, class T> auto whole(const S& s, std::span<const T> values) {
@@ -28,7 +27,12 @@ template <class S, class T> auto whole(const S& s, std::span<const T> values) {
   shape local;
   for (int i = 0; i < s.rank; ++i) local.push(s.n[std::size_t(i)]);
   ref n = leaf(dtype_of<T>, local);
-  if (live(n)) device().from_host(n->v(), values.data());
+  if (live(n)) {
+    if constexpr (std::is_integral_v<T> && sizeof(T) < sizeof(long)) {                    // kernels read ids as i64
+      const std::vector<long> wide(values.begin(), values.end());
+      device().from_host(n->v(), wide.data());
+    } else device().from_host(n->v(), values.data());
+  }
   return tensor<data, D, invariant>{static_cast<const sizes_of<D>&>(s), n};
 }
 template <class S, class C> auto whole(const S& s, const C& values) { return whole(s, std::span<const typename C::value_type>(values)); }

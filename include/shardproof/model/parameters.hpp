@@ -56,10 +56,11 @@ template <class M> std::vector<parameter_view> parameters(M& m) {
     const std::string path = detail::numbered(L::where::path(), n);
     each_parameter_of(l, [&](auto& p) {
       using P = std::remove_reference_t<decltype(p)>;
+      constexpr bool free = std::is_same_v<typename P::tag, detail::itself>;
       if constexpr (P::optional) if (!p.present) return;
       std::string name = path;
-      if constexpr (!std::is_same_v<typename P::tag, struct value>) (name += ".") += type_name<typename P::tag>();
-      out.push_back({std::move(name), extents(p.sizes), p.place(), &p.at, P::buffer, p.frozen, L::where::c_path(), detail::style_name_of(l), std::is_same_v<typename P::tag, struct value>});
+      if constexpr (!free) (name += ".") += type_name<typename P::tag>();
+      out.push_back({std::move(name), extents(p.sizes), p.place(), &p.at, P::buffer, p.frozen, L::where::c_path(), detail::style_name_of(l), free});
     });
   });
   return out;
@@ -128,6 +129,10 @@ inline void require_dealable(const parameter_view& v, int w) {
 
 /// Allocates this rank's shard (not cleared). @error SP105.
 inline ref materialise(const parameter_view& v, dtype t) {
+  for (int i = 0; i < v.global.rank; ++i)
+    if (v.global.n[i] == dynamic)
+      throw error(code::usage, "parameter \"" + v.name + "\" needs values, and dimension \"" + std::string(base_of(v.global.d[i])->name) + "\" has no extent yet.",
+                  "call sp::set_extents(model, table) first, or give the dimension a number: sp::dim<64>.");
   require_dealable(v, ranks_on());
   ref r = leaf(t, v.local_shape(self.where));
   r->tracked = !v.frozen && !v.buffer;

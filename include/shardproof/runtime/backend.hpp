@@ -130,6 +130,8 @@ class backend {
 
   // ---- tables. ids i64 [rows]; table rows [first, first + table.s[0]) of the global one.
   /// y[r] = table[ids[r] - first], zero where another rank holds the row.
+  /// The position of the first id outside [from, to), -1 if there is none. A device that would have to wait for itself may say -1.
+  virtual long first_outside(const view& ids, long from, long to) = 0;
   virtual void gather_rows(const view& y, const view& table, const view& ids, long first) = 0;
   /// dtable[ids[r] - first] += dy[r]; the row `padding` (global; -1: none) gets nothing.
   virtual void scatter_rows(const view& dtable, const view& dy, const view& ids, long first, long padding) = 0;

@@ -150,6 +150,7 @@ template <class Where, class Out, class... C> struct apply {
       if (first && b.kept) w.book.activation_bytes += b.result * w.element_bytes;
       return {s, x.at, p, by, b.gradient()};
     } else {
+      if constexpr (sizeof...(Y) > 0 && !requires { Op::extents_may_differ; }) require_one_extent(name_of<Op>(), {extents(x.sizes), extents(y.sizes)...});
       const shape local = local_shape(s, p);
       if (self.book) [[unlikely]] {
         bill b{self.book, self.where, double(local.count()), double(x.at->s.count()), {}, double(bytes_of(compute_type(x.at->type))), true, &self};
@@ -165,9 +166,11 @@ template <class Where, class Out, class... C> struct apply {
   }
   template <class Op, class... X> [[noreturn]] static void fail(code c, int axis, const X&... x) {
     const fact f[] = {{"fed", x.place().on[std::size_t(axis)], x.made_by}...};
-    std::string_view at = Where::c_path();
-    if (!Where::layer || at.empty()) at = type_name<typename detail::reported_as<Op>::type>();
-    refuse(c, at, f, int(sizeof...(X)), axis);
+    refuse(c, name_of<Op>(), f, int(sizeof...(X)), axis);
+  }
+  template <class Op> static std::string_view name_of() {
+    const std::string_view at = Where::c_path();
+    return !Where::layer || at.empty() ? type_name<typename detail::reported_as<Op>::type>() : at;
   }
 };
 

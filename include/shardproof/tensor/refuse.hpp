@@ -5,7 +5,8 @@
 ///     sp::refuse(sp::code::needs_f, "layers.0.mlp.up_proj", facts, 2);     // ... [at layers.0.mlp.up_proj, fed invariant from embed_tokens]
 ///
 /// Out of line and not a template: a run-time plan would otherwise compile its text once per operation.
-#include <shardproof/core/error.hpp>
+#include <initializer_list>
+#include <shardproof/core/extents.hpp>
 #include <shardproof/core/layout.hpp>
 namespace shardproof {
 
@@ -50,6 +51,20 @@ struct fact { const char* word; placement p; const char* from; };
     if (f[i].from && *f[i].from) t << " from " << f[i].from;
   }
   throw error(c, t.view());
+}
+
+/// Every two operands have one extent for a dimension that both carry. The compiler compares names; numbers that a program passes are
+/// compared here. @error SP109 with the dimension and both numbers.
+[[gnu::noinline]] inline void require_one_extent(std::string_view where, std::initializer_list<extents> all) {
+  for (auto a = all.begin(); a != all.end(); ++a)
+    for (auto b = a + 1; b != all.end(); ++b)
+      for (int i = 0; i < a->rank; ++i)
+        for (int k = 0; k < b->rank; ++k) {
+          if (base_of(a->d[i]) != base_of(b->d[k]) || a->n[i] == b->n[k]) continue;
+          text_line t;
+          t << "at " << where << ", " << base_of(a->d[i])->name << " = " << a->n[i] << " and " << b->n[k];
+          throw error(code::dims_differ, t.view());
+        }
 }
 
 }  // namespace shardproof

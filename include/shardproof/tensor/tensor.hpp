@@ -54,6 +54,13 @@ template <> struct holds_layout<any> {
   constexpr const layout_value& place() const { return *place_; }
 };
 
+namespace operations { struct item; }
+namespace detail {
+constexpr bool pending_sum(const layout_value& p) {
+  for (const placement& on : p.on) if (on.k == kind::partial) return true;
+  return false;
+}
+}  // namespace detail
 /// A tensor with values. `made_by` is the path of the layer that made it, for run-time messages.
 template <class E, class D, class L = invariant> struct tensor : holds_layout<L> {
   using element = E;
@@ -68,8 +75,13 @@ template <class E, class D, class L = invariant> struct tensor : holds_layout<L>
   /// The same tensor with its layout under another type; the caller has compared them.
   template <class M> constexpr tensor<E, D, M> as() const { return {sizes, at, this->place(), made_by}; }
   bool tracked() const { return at && at->tracked; }
-  /// A scalar's value.
-  double item() const { return device().read(at->v(), 0); }
+  /// A scalar's value. @error SP103 it is pending: one rank's part of a sum (a loss on dp), see sp::reduced.
+  double item() const {
+    static_assert(D::rank == 0, "shardproof: item() reads a scalar; sp::values(x) reads a tensor");
+    if constexpr (!is_any<L>) static_assert(verdict<detail::pending_sum(value_of<L>) ? code::nonlinear_partial : code::ok, operations::item, fed<L>>::ok);
+    else if (detail::pending_sum(this->place())) throw error(code::nonlinear_partial, "item() of one rank's part of a sum");
+    return device().read(at->v(), 0);
+  }
 };
 template <class D, class L> struct tensor<ghost, D, L> : holds_layout<L> {
   using element = ghost;

@@ -6,6 +6,11 @@
 #include <shardproof/backend/cpu/operand.hpp>
 namespace shardproof::cpu {
 
+inline long first_outside(const view& ids, long from, long to) {
+  const auto* id = static_cast<const std::int64_t*>(ids.p);
+  for (long i = 0, n = ids.count(); i < n; ++i) if (id[i] < from || id[i] >= to) return i;
+  return -1;
+}
 inline void gather_rows(const view& y, const view& table, const view& ids, long first) {
   const long rows = ids.count(), held = table.s[0], width = table.s[1];
   const auto* const id = ids.as<const std::int64_t>();

@@ -66,6 +66,7 @@ inline ref attention(const ref& q0, const ref& k0, const ref& v0, const ref& sin
 namespace operations {
 template <class Heads, class KvHeads, class Keys, class Features> struct attention {
   using reported_as = attention;
+  static constexpr bool extents_may_differ = true;     ///< there are more keys than queries behind a cache
   double keys = 0, head_dim = 0;
   mask m;
   long heads = 0, kv_heads = 0;                        ///< global

@@ -8,6 +8,7 @@
 ///
 /// Vocab-parallel: Shoeybi et al., arXiv 1909.08053, section 3; max, then sum and hit in one message.
 #include <shardproof/tensor/apply.hpp>
+#include <shardproof/tensor/ids.hpp>
 namespace shardproof {
 
 struct loss_options {
@@ -75,6 +76,7 @@ template <class Vocab> struct cross_entropy {
   ref run(const shape&, const auto& logits, const auto& labels) const {
     const placement p = logits.place().on[0];
     const bool split = p.k == kind::shard && p.d == &info<Vocab>;
+    erased::require_ids("labels", labels.at, -9223372036854775807 - 1, classes);
     const long first = split ? block_of(p.d, classes, rank_on(), ranks_on(), logits.sizes.table).begin : 0;
     return erased::cross_entropy(logits.at, labels.at, first, split, row_axes, options);
   }

@@ -5,6 +5,7 @@
 ///     auto x = sp::lookup<Where>(ids, table);              // ids (batch, seq) i64 -> (batch, seq, hidden)
 ///     // table [rows<vocab>, width<hidden>] shard<rows<vocab>> -> Partial; shard<width<hidden>> -> shard<hidden>
 #include <shardproof/tensor/apply.hpp>
+#include <shardproof/tensor/ids.hpp>
 namespace shardproof {
 
 namespace erased {
@@ -28,6 +29,7 @@ template <class Rows> struct lookup {
   ref run(const shape& s, const auto& ids, const auto& table) const {
     const placement p = table.place().on[0];
     const bool cut = p.splits() && base_of(p.d) == &info<plain<Rows>>;
+    erased::require_ids("ids", ids.at, 0, count);
     const long first = cut ? block_of(p.d, count, rank_on(), ranks_on(), table.sizes.table).begin : 0;
     return erased::lookup(ids.at, table.at, first, padding, s);
   }
