@@ -151,7 +151,7 @@ std::vector<std::string> session::read_files() const {
 
 void refuse_overwriting(const char* option, const std::string& path, const std::vector<std::string>& read) {
   std::error_code none;
-  const auto real = [&](const std::string& p) { return std::filesystem::weakly_canonical(p, none); };
+  const auto real = [&](const std::string& p) { return std::filesystem::weakly_canonical(std::filesystem::absolute(p, none), none); };
   for (const auto& r : read)
     if (std::filesystem::equivalent(path, r, none) || real(path) == real(r))
       throw sp::error(sp::code::usage,

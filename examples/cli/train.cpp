@@ -209,9 +209,10 @@ answer train(const common_options& common, const train_options& o) {
       sp::self.book = nullptr;
       const double rate = rate_at(o, step, last_step);
       optimizer.step(all, rate);
-      if (!std::isfinite(loss_sum))
-        throw sp::error(sp::code::usage, "the loss of step " + std::to_string(step + 1) + " is not a number.",
-                        "lower --lr, or look for broken weights.");
+      for (const auto& [what, value] : {std::pair{"loss", loss_sum}, {"gradient norm", optimizer.last_norm}})
+        if (!std::isfinite(value))
+          throw sp::error(sp::code::usage, std::string("the ") + what + " of step " + std::to_string(step + 1) + " is not a number.",
+                          "lower --lr, or look for broken weights.");
       if (!shows) continue;
       const step_report now{step + 1,
                             last_step,

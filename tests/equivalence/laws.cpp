@@ -86,6 +86,12 @@ struct half_a_gradient : sp::operation<half_a_gradient> {
   static void compute(auto y, auto a) { squared::compute(y, a); }
   static void pull(auto dy, auto, auto a, auto da) { for (long i = 0; i < da.count(); ++i) da[i] += a[i] * dy[i]; }
 };
+struct overwrites_its_gradient : sp::operation<overwrites_its_gradient> {
+  static constexpr double flops = 1;
+  static constexpr sp::outcome rule(sp::placement a) { return sp::rules::nonlinear(a); }
+  static void compute(auto y, auto a) { squared::compute(y, a); }
+  static void pull(auto dy, auto, auto a, auto da) { for (long i = 0; i < da.count(); ++i) da[i] = 2 * a[i] * dy[i]; }
+};
 struct takes_partial : sp::operation<takes_partial> {
   static constexpr double flops = 1;
   static constexpr sp::outcome rule(sp::placement a) { return sp::rules::linear_map(a); }
@@ -138,6 +144,9 @@ TEST_CASE("an operation that is right passes, and a wrong one is named") {
   breaks(
       "half a gradient", "1 rank, invariant: gradient of input 0 is ",
       [](const auto& a) { return sp::call(half_a_gradient{}, a); }, x);
+  breaks(
+      "overwrites its gradient", "1 rank, invariant: gradient of input 0 is ",
+      [](const auto& a) { return sp::call(overwrites_its_gradient{}, a); }, x);
   breaks(
       "lets a pending sum through", "2 ranks, partial -> partial: value is ",
       [](const auto& a) { return sp::call(takes_partial{}, a); }, x);

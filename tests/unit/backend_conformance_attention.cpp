@@ -125,6 +125,34 @@ TEST_CASE("attention follows its definition; rows that see nothing are zero", "[
       }
 }
 
+TEST_CASE("attention keeps NaN: a row whose scores are none is none, the others are as before", "[conformance]") {
+  for (sp::backend* b : devices())
+    for (const dtype t : compute_types)
+      for (const setting& c : settings) {
+        if (c.seq == 0 || c.keys == 0 || c.heads == 0 || c.batch == 0) continue;
+        CAPTURE(c.name, sp::name_of(t));
+        const tensors x(*b, t, c);
+        const reference r = attend(c, x.q.values(), x.k.values(), x.v.values(), x.sinks.values(), x.segments.values());
+        std::vector<double> q = x.q.values();
+        q[0] = std::nan("");                                                  // the first sequence's first query of head 0
+        const on_device broken(*b, t, x.q.v.s, q);
+        sp::attention_args a = x.args(c);
+        a.q = broken.v;
+        b->attention(a);
+        std::vector<double> y = x.y.values(), expected = r.y;
+        const bool sees = r.log_sum[0] > -INFINITY;
+        for (std::size_t d = 0; d < std::size_t(c.value_dim); ++d) {
+          CHECK(std::isnan(y[d]) == sees);
+          y[d] = expected[d] = 0;
+        }
+        CHECK(off(y, expected) < tolerance(t));
+        if (!sees) continue;
+        for (const auto* g : {&x.dq, &x.dk, &x.dv}) b->fill(g->v, 0);
+        b->attention_backward(a);
+        CHECK(std::isnan(x.dk.values()[std::size_t(0)] + x.dq.values()[0]));
+      }
+}
+
 TEST_CASE("attention with large scores neither overflows nor loses the largest", "[conformance]") {
   for (sp::backend* b : devices()) {
     const setting c{.name = "large", .scale = 1000};

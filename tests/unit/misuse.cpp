@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <shardproof/engine/threads.hpp>
+#include <shardproof/families/kept.hpp>
 #include <shardproof/io/checkpoint.hpp>
 #include <shardproof/shardproof.hpp>
 #include "scratch_folder.hpp"
@@ -19,6 +20,7 @@ template <class At> struct net {
 };
 inline constexpr sp::plan one_device{};
 inline constexpr sp::run_time_plan<> at_start_up;
+inline constexpr sp::plan cut_by_rows{sp::embedding_rowwise{"table"}};
 inline constexpr auto on_dp = one_device.with_axis<sp::dp, sp::shard<batch>>();
 using model = net<sp::at<one_device>>;
 
@@ -134,7 +136,132 @@ TEST_CASE("backward without history, or a second time, is refused") {
     const auto loss = loss_of(good, good);
     sp::backward(loss);
     sp::backward(loss);
-  }), Contains("SP001") && Contains("a second time"));
+  }), Contains("SP001") && Contains("an earlier backward has passed"));
+}
+
+TEST_CASE("a value that backward has passed is not passed again as if it had a history") {
+  CHECK_THAT(refusal([] {                                                   // two losses of one forward
+    model m;
+    ready(m);
+    const auto logits = m.forward(sp::whole(rows{2, 3}, good));
+    sp::backward(sp::cross_entropy(logits, sp::whole(rows{2, 3}, good)));
+    sp::backward(sp::cross_entropy(logits, sp::whole(rows{2, 3}, std::vector<long>{1, 1, 1, 1, 1, 1})));
+  }), Contains("SP001") && Contains("an earlier backward has passed"));
+}
+
+TEST_CASE("gradients may be finished between micro-batches: each part is summed once") {
+  const auto gradients = [](int dp, bool between) {
+    std::vector<double> out;
+    sp::run(sp::mesh{.dp = dp}, [&] {
+      net<sp::at<on_dp>> m;
+      static const sp::extent_table extents = three_steps();
+      sp::set_extents(m, &extents);
+      sp::initialise(m, 3, 0.3, sp::dtype::f64);
+      const auto all = sp::parameters(m);
+      for (const auto& ids : {good, std::vector<long>{4, 4, 2, 1, 0, 3}, std::vector<long>{1, 2, 2, 2, 3, 3}}) {
+        sp::backward(sp::cross_entropy(m.forward(sp::input(m, rows{2, 3}, ids)), sp::input(m, rows{2, 3}, good)));
+        if (between) (void)sp::gradient_norm(all);
+      }
+      std::vector<double> mine{sp::gradient_norm(all), sp::gradient_norm(all)};
+      for (const auto& v : all) for (const double g : sp::gathered_gradient(v)) mine.push_back(g);
+      if (sp::first_rank()) out = mine;
+    });
+    return out;
+  };
+  const auto one = gradients(1, false);
+  REQUIRE(one[0] > 0.1);
+  CHECK(one[0] == one[1]);
+  for (const int dp : {1, 2})
+    for (const bool between : {false, true}) {
+      const auto shared = gradients(dp, between);
+      REQUIRE(shared.size() == one.size());
+      for (std::size_t i = 0; i < one.size(); ++i) CHECK(shared[i] == Approx(one[i]).epsilon(1e-12).margin(1e-14));
+    }
+}
+
+TEST_CASE("a parameter may be frozen and thawed at any time") {
+  sp::run(1, [] {
+    model m;
+    ready(m);
+    const auto train = [&] {
+      sp::adamw optimizer{.lr = 0.1};
+      sp::backward(sp::cross_entropy(m.forward(sp::whole(rows{2, 3}, good)), sp::whole(rows{2, 3}, std::vector<long>{1, 2, 3, 4, 0, 1})));
+      optimizer.step(sp::parameters(m));
+    };
+    const auto before = sp::values(m.table.weight);
+    m.table.weight.frozen = true;
+    train();
+    CHECK(sp::values(m.table.weight) == before);
+    m.table.weight.frozen = false;
+    train();
+    CHECK(sp::values(m.table.weight) != before);
+  });
+}
+
+TEST_CASE("parameters of other ranks or extents are refused where they are used") {
+  model outside;
+  static const sp::extent_table extents = three_steps();
+  sp::set_extents(outside, &extents);
+  sp::run(1, [&] { sp::initialise(outside, 1); });
+  net<sp::at<cut_by_rows>> m;
+  sp::set_extents(m, &extents);
+  sp::run(1, [&] { sp::initialise(m, 1); });
+  CHECK_THAT(refusal([&] { (void)m.forward(sp::whole(rows{2, 3}, good)); }, 2), Contains("SP001") && Contains("parameter \"weight\" holds [5, 6] and its part is [3, 6] here"));
+  CHECK_THAT(refusal([&] {
+    sp::extent_table two;
+    two.set<seq>(2);
+    sp::set_extents(outside, sp::families::kept(two));
+    (void)outside.forward(sp::whole(rows{1, 2}, std::vector<long>{0, 1}));
+  }), Contains("SP001") && Contains("holds [3, 6] and its part is [2, 6]"));
+}
+
+TEST_CASE("an optimizer keeps to the ranks it began on") {
+  sp::adamw begun;
+  const auto step = [](sp::adamw& optimizer) {
+    net<sp::at<cut_by_rows>> m;
+    ready(m);
+    sp::backward(sp::cross_entropy(m.forward(sp::whole(rows{2, 3}, good)), sp::whole(rows{2, 3}, good)));
+    optimizer.step(sp::parameters(m));
+  };
+  sp::run(1, [&] { step(begun); });
+  CHECK_THAT(refusal([&] { sp::adamw own = begun; step(own); }, 2),
+             Contains("SP001") && Contains("optimizer's state of table.weight"));
+}
+
+TEST_CASE("a cache is for one request") {
+  using steps = sp::sizes_of<sp::dims<batch, seq, vocab, hidden>>;
+  const auto extend = [](sp::cache& kv, const steps& s, auto zero) {
+    const auto x = sp::whole(s, std::vector<decltype(zero)>(std::size_t(s.count()), 1));
+    return kv.extend(x, x).k.at->s[1];
+  };
+  CHECK_THAT(refusal([&] { const sp::no_grad off; sp::cache kv; extend(kv, {1, 2, 5, 6}, 0.f); extend(kv, {2, 1, 5, 6}, 0.f); }), Contains("SP001") && Contains("a cache of 1 sequences"));
+  CHECK_THAT(refusal([&] { const sp::no_grad off; sp::cache kv; extend(kv, {2, 2, 5, 6}, 0.f); extend(kv, {1, 1, 5, 6}, 0.f); }), Contains("SP001") && Contains("is extended by 1"));
+  CHECK_THAT(refusal([&] { const sp::no_grad off; sp::cache kv; extend(kv, {1, 2, 5, 6}, 0.f); extend(kv, {1, 1, 5, 6}, 0.0); }), Contains("SP001") && Contains("in F64"));
+  sp::run(1, [&] {
+    const sp::no_grad off;
+    sp::cache kv;
+    CHECK(extend(kv, {2, 3, 5, 6}, 0.f) == 3);
+    CHECK(extend(kv, {2, 1, 5, 6}, 0.f) == 4);
+    kv.clear();
+    CHECK(extend(kv, {1, 2, 5, 6}, 0.0) == 2);
+  });
+}
+
+TEST_CASE("a model without values is not saved, and leaves nothing behind") {
+  const scratch_folder dir;
+  CHECK_THAT(refusal([&] { model m; static const sp::extent_table e = three_steps(); sp::set_extents(m, &e); sp::save(m, dir.at("none")); }), Contains("SP001") && Contains("table.weight"));
+  CHECK(std::filesystem::is_empty(dir.at(".")));
+}
+
+TEST_CASE("a long tape that nobody walks is given back without a deep stack") {
+  sp::run(1, [] {
+    auto x = sp::whole(sp::sizes_of<sp::dims<hidden>>{6}, std::vector<float>(6, 1));
+    x.at->tracked = true;
+    auto y = x;
+    for (int i = 0; i < 300000; ++i) y = 1.0 * y;
+    y = x;
+  });
+  SUCCEED("no overflow");
 }
 
 TEST_CASE("what one run saves, every rank of it can load") {

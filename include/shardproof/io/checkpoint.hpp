@@ -7,7 +7,9 @@
 ///     sp::io::save_weights(sp::parameters(model), writer);                 // collective; rank 0 writes, one tensor at a time
 ///
 /// A weight [q_heads, head_dim, hidden] is stored as [q_heads * head_dim, hidden]: dimensions of one role are one in the file.
+#include <map>
 #include <optional>
+#include <set>
 #include <shardproof/io/atomic_folder.hpp>
 #include <shardproof/io/safetensors.hpp>
 #include <shardproof/model/gather.hpp>
@@ -108,11 +110,10 @@ inline load_report load_weights(const std::vector<parameter_view>& all, const ch
                                 const load_options& o = {}) {
   load_report report;
   for (const auto& v : all) load_parameter(v, files, o, report);
-  for (const auto& t : files.tensors()) {
-    bool used = false;
-    for (const auto& v : all) used = used || v.name == t.name();
-    if (!used) report.unused.emplace_back(t.name());
-  }
+  std::set<std::string_view> used;
+  for (const auto& v : all) used.insert(v.name);
+  for (const auto& t : files.tensors())
+    if (!used.contains(t.name())) report.unused.emplace_back(t.name());
   return report;
 }
 
@@ -127,13 +128,16 @@ inline std::vector<tensor_entry> entries_of(const std::vector<parameter_view>& a
 /// Gathers and writes one tensor after the other. Collective: every rank calls it, rank 0 of the world with a writer.
 inline void save_weights(const std::vector<parameter_view>& all, atomic_writer* out, std::optional<dtype> type = {},
                          const safetensors_metadata& metadata = {{"format", "pt"}}) {
+  std::map<std::string_view, const parameter_view*> named;
+  for (const auto& v : all) {
+    if (!*v.at) shardproof::detail::refuse_unset(v.name);
+    named.emplace(v.name, &v);
+  }
   const std::vector<tensor_entry> entries = entries_of(all, type);
   std::optional<safetensors_writer> writer;
   if (out) writer.emplace(*out, entries, metadata);
   for (const auto& e : entries) {
-    const parameter_view* v = nullptr;
-    for (const auto& p : all)
-      if (p.name == e.name) v = &p;
+    const parameter_view* v = named.at(e.name);
     const ref whole = shardproof::detail::whole_of(*v, (*v->at)->v());
     if (!writer) continue;
     const std::size_t n = std::size_t(whole->s.count());
@@ -161,6 +165,7 @@ template <class M> io::load_report load(M& model, const std::string& path, const
 }
 /// Writes model.safetensors into a folder that is replaced as a whole or not at all. Collective.
 template <class M> void save(M& model, const std::string& folder, std::optional<dtype> type = {}) {
+  for (const auto& v : parameters(model)) if (!*v.at) detail::refuse_unset(v.name);       // before anything is written
   std::optional<io::atomic_folder> out;
   if (first_rank()) out.emplace(folder);
   io::save_weights(parameters(model), out ? &out->add("model.safetensors") : nullptr, type);

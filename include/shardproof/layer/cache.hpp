@@ -51,6 +51,12 @@ struct kept_rows {
   /// Everything kept so far and x behind it.
   ref append(const ref& x, long length) {
     const long b = x->s[0], t = x->s[1], row = x->s[2] * x->s[3], total = length + t;
+    if (length && all && (all->s[0] != b || all->s[2] != x->s[2] || all->s[3] != x->s[3] || all->type != x->type || all->s[1] < length)) {
+      text_line what;
+      what << "a cache of " << all->s[0] << " sequences of " << all->s[2] << " heads of " << all->s[3] << " features in " << name_of(all->type) << " is extended by "
+           << b << " of " << x->s[2] << " of " << x->s[3] << " in " << name_of(x->type) << ".";
+      throw error(code::usage, what.view(), "clear() it between requests.");
+    }
     if (b == 1 && total > capacity) {
       const long room = total > 2 * capacity ? (total + 63) / 64 * 64 : 2 * capacity;
       ref bigger = leaf(x->type, {1, room, x->s[2], x->s[3]});

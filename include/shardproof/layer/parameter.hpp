@@ -11,6 +11,7 @@
 #include <shardproof/core/error.hpp>
 #include <shardproof/layer/reflect.hpp>
 #include <shardproof/plan/at.hpp>
+#include <shardproof/tensor/refuse.hpp>
 #include <shardproof/tensor/tensor.hpp>
 namespace shardproof {
 
@@ -21,6 +22,20 @@ namespace detail {
   for (const std::string_view part : {std::string_view("parameter \""), name, std::string_view("\" is used and has no values yet.")})
     for (char c : part) if (n < sizeof what) what[n++] = c;
   throw error(code::usage, {what, n}, "call sp::initialise(model, seed), sp::load(model, folder) or sp::fill first.");
+}
+/// What a parameter holds fits the ranks, the plan and the extents there are now; whether it is frozen may change between uses.
+/// @error SP001 it was made on other ranks, under another plan or before set_extents.
+[[gnu::noinline]] inline void require_current(node& n, std::string_view name, const extents& global, const layout_value& p, bool tracked) {
+  n.tracked = tracked;
+  const shape now = local_shape(global, p);
+  if (n.s == now) return;
+  text_line t;
+  t << "parameter \"" << name << "\" holds [";
+  for (int i = 0; i < n.s.rank; ++i) t << (i ? ", " : "") << n.s.n[i];
+  t << "] and its part is [";
+  for (int i = 0; i < now.rank; ++i) t << (i ? ", " : "") << now.n[i];
+  t << "] here.";
+  throw error(code::usage, t.view(), "bind the plan and set the extents first, and initialise or load on the ranks that compute.");
 }
 }  // namespace detail
 
@@ -42,7 +57,10 @@ template <class Tag, class D, class L, bool Buffer = false> struct parameter : h
  protected:
   template <class X> constexpr tensor<element_in<X>, D, L> operand(const X& x) const {
     if constexpr (is_ghost<X>) return {sizes, x.at, this->place(), "parameter", !frozen, 0, this};
-    else return {sizes, at, this->place(), "parameter"};
+    else {
+      if (at) detail::require_current(*at, type_name<Tag>(), sizes, this->place(), !frozen);
+      return {sizes, at, this->place(), "parameter"};
+    }
   }
 };
 /// A parameter that the configuration may leave out.

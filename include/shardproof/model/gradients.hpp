@@ -34,7 +34,6 @@ template <class D, class L> void backward(const tensor<data, D, L>& loss) {
   }
   if (self.dry) return;
   if (!loss.at->tracked) throw error(code::usage, "backward of a loss that nothing wants a gradient of.", "compute it outside sp::no_grad, from a model with a parameter that is not frozen.");
-  if (loss.at->id && !loss.at->pull) throw error(code::usage, "backward a second time from one loss; what it needs is given back.", "compute the loss again.");
   seed(loss.at, 1);
   pull_all(loss.at);
 }
@@ -59,14 +58,19 @@ template <class F> void sum_gradients(const std::vector<parameter_view>& all, co
     each([&](const view& g) { device().copy({.dst = g, .src = flat->v(), .rows = 1, .width = g.count(), .dst_row = g.count(), .src_row = n, .src_at = at}); });
   }
 }
-inline bool takes_part(const parameter_view& v) { return *v.at && (*v.at)->tracked; }
+inline bool takes_part(const parameter_view& v) { return *v.at && (*v.at)->tracked && !v.frozen; }
+/// Is its gradient this rank's part of a sum? Not if the communicators there are leave nothing to add.
+inline bool is_pending(const parameter_view& v) {
+  for (std::size_t a = 0; a < max_axes; ++a) if (self.on[a] && v.place.on[a].k == kind::replicate) return true;
+  return v.copies(ranks_on()) > 1;
+}
 }  // namespace detail
 
-/// Makes the sums that are pending, once: calling it again before the gradients are cleared does nothing.
+/// Makes the sums that are pending, once: calling it again changes nothing, and micro-batches after it are summed by the next call.
 /// Collective: every rank calls it.
 inline void finish_gradients(const std::vector<parameter_view>& all) {
   std::vector<parameter_view> open;
-  for (const auto& v : all) if (detail::takes_part(v) && !(*v.at)->finished) open.push_back(v);
+  for (const auto& v : all) if (detail::takes_part(v) && detail::is_pending(v) && !(*v.at)->finished) open.push_back(v);
   for (int a = 0; a < max_axes; ++a)
     detail::sum_gradients(open, self.on[std::size_t(a)], [a](const parameter_view& v) { return v.place.on[std::size_t(a)].k == kind::replicate; });
   const int w = ranks_on();
@@ -76,7 +80,7 @@ inline void finish_gradients(const std::vector<parameter_view>& all) {
     for (const auto& v : open) any = any || copied(v);
     if (any) detail::sum_gradients(open, &self.on[0]->split(rank_on() / c), copied);
   }
-  for (const auto& v : open) (*v.at)->finished = true;
+  for (const auto& v : open) (*v.at)->settle();
 }
 /// Forgets all gradients.
 inline void clear_gradients(const std::vector<parameter_view>& all) {

@@ -43,6 +43,8 @@ struct adamw {
         device().fill(s.first->v(), 0);
         device().fill(s.second->v(), 0);
       }
+      if (!(s.first->s == w.s))
+        throw error(code::usage, "the optimizer's state of " + v.name + " was made on other ranks, or under another plan.", "use a new optimizer, or load its states on these ranks.");
       if (w.type != t && !s.master) { s.master = leaf(t, w.s); device().cast(s.master->v(), w.v()); }
       adamw_args a;
       a.weight = s.master ? s.master->v() : w.v();

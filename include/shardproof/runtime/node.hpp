@@ -79,10 +79,12 @@ struct node {
   dtype type = dtype::f32;
   shape s;
   buffer data, gradient;
+  buffer settled;                               ///< a finished gradient that later micro-batches are added to
   ref in[max_inputs];
   ref saved[2];                    ///< what the gradient needs beside inputs and output
   shared_view views[3];
   pull_function pull = nullptr;
+  node* next_due = nullptr;                     ///< in the list of those that fall, see ref::drop
   alignas(16) std::byte state[128];             ///< plain values of the operation
 
   view v() const { return {data.get(), type, s}; }
@@ -105,7 +107,21 @@ struct node {
     if (!gradient && !accumulates && !b.shared()) { gradient = std::move(b); fresh_ = false; }
     else device().accumulate(g(), values);
   }
-  void clear_gradient() { gradient = {}; fresh_ = true; finished = false; }
+  void clear_gradient() { gradient = {}; settled = {}; fresh_ = true; finished = false; }
+  /// Before another backward adds to a finished gradient: what is finished is kept apart, so that only the rest is summed again.
+  void reopen() {
+    if (!finished) return;
+    settled = std::move(gradient);
+    gradient = {};
+    fresh_ = true;
+    finished = false;
+  }
+  /// Puts what was kept apart back, once the rest is summed.
+  void settle() {
+    if (settled) device().accumulate(g(), {settled.get(), compute_type(type), s});
+    settled = {};
+    finished = true;
+  }
   view gradient_view() const { return {gradient.get(), compute_type(type), s}; }
   /// Lets go of inputs and saved values once the gradient has passed.
   void forget() {
@@ -128,7 +144,17 @@ struct node {
 };
 inline ref::ref(node* p) : p_(p) { if (p_) keep(); }
 inline void ref::keep() const { ++p_->uses; }
-[[gnu::noinline]] inline void ref::drop() const { if (--p_->uses == 0) delete p_; }
+/// A long tape that nobody walked falls node by node: those that are due wait in a list, for a chain of destructors has no end of stack.
+[[gnu::noinline]] inline void ref::drop() const {
+  if (--p_->uses != 0) return;
+  thread_local node* due = nullptr;
+  thread_local bool falling = false;
+  p_->next_due = std::exchange(due, p_);
+  if (falling) return;
+  falling = true;
+  while (due) delete std::exchange(due, due->next_due);
+  falling = false;
+}
 
 /// A node without history. Its buffer is not cleared; none is made in a dry run.
 [[gnu::noinline]] inline ref leaf(dtype t, const shape& s) {

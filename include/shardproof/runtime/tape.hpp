@@ -49,9 +49,15 @@ class pending {
   todo.push(y);
   while (!todo.empty()) {
     const ref n = todo.pop();
-    if (n->id == 0 || !n->pull) continue;
+    if (n->id == 0) continue;
+    if (!n->pull)
+      throw error(code::usage, "backward meets a value that an earlier backward has passed; what it was made of is given back.",
+                  "compute it again, or add the losses up and call backward once.");
     for (const auto& i : n->in)
-      if (i && i->tracked && std::exchange(i->visit, pass) != pass) todo.push(i);
+      if (i && i->tracked && std::exchange(i->visit, pass) != pass) {
+        i->reopen();
+        todo.push(i);
+      }
     n->pull(*n);
     n->clear_gradient();
     n->forget();

@@ -17,7 +17,7 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-PROGRAM = os.environ.get("SHARDPROOF") or os.path.join(ROOT, "build", "bin", "shardproof")
+PROGRAM = os.path.abspath(os.environ.get("SHARDPROOF") or os.path.join(ROOT, "build", "bin", "shardproof"))
 REFUSAL = re.compile(r"shardproof\[SP(\d{3})\] \S.* Fix: \S.*\n")
 
 

@@ -17,7 +17,7 @@ template <class T> double row_log_sum(const attention_args& a, const T* sinks, l
   if (a.log_sum) return a.log_sum.type == dtype::f64 ? a.log_sum.as<double>()[at] : double(a.log_sum.as<float>()[at]);
   T top = row_top(x, n);
   if (sinks) top = std::max(top, sinks[h]);
-  if (!(top > -std::numeric_limits<T>::infinity())) return double(top);
+  if (n == 0 && !sinks) return double(top);
   return double(top) + std::log(exp_sum(x, n, top, static_cast<T*>(nullptr)) + (sinks ? std::exp(double(sinks[h]) - double(top)) : 0));
 }
 
@@ -36,7 +36,7 @@ template <class T> void attention_backward_as(const attention_args& a) {
       const long count = seen.to - seen.from, offset = x - scores.get();
       T *const p = chances.get() + offset, *const g = slopes.get() + offset;
       const double log_sum = row_log_sum(a, sinks.p, h, (b.batch * s.heads + h) * s.seq + i, x, count);
-      const bool any = log_sum > -std::numeric_limits<double>::infinity();
+      const bool any = log_sum != -std::numeric_limits<double>::infinity();              // NaN stays NaN
       if (any) map<T>(p, count, [of = T(log_sum)](const V& u) -> V { return exp(V(u - of)); }, x);
       else std::fill(p, p + count, T(0));
       const double mean = sum_of_products(static_cast<const T*>(p), static_cast<const T*>(g), count);

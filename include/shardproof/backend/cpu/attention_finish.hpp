@@ -16,7 +16,7 @@ template <class T> void make_chances(const query_block& b, const attention_shape
     const long count = seen.to - seen.from;
     T top = row_top(x, count);
     if (sinks) top = std::max(top, sinks[h]);
-    const bool any = top > -std::numeric_limits<T>::infinity();
+    const bool any = count > 0 || sinks;               // not by the top: of scores that are all NaN it is -infinity
     double sum = any ? exp_sum(x, count, top, x) : 0;
     if (!any) std::fill(x, x + count, T(0));
     if (sinks && any) sum += std::exp(double(sinks[h]) - double(top));

@@ -12,6 +12,9 @@
 #include <shardproof/tensor/tensor.hpp>
 namespace shardproof::laws {
 
+/// What operands' gradients hold before an operation pulls, so that one that overwrites them is found out.
+inline constexpr double already_there = 0.5;
+
 /// A whole input.
 struct input {
   lie on_one_rank;
@@ -112,12 +115,17 @@ inline void run_on_rank(const subject& s, const std::vector<placement>& places, 
     out.value = read(y.at->v());
     if (!cotangent.empty()) {
       if (y.at->tracked) {
+        // A gradient is added to what is there: operands may have other uses.
+        for (const auto& x : in) if (x.at->tracked) device().fill(x.at->g(), already_there);
         write(y.at->g(), share(cotangent, placed(y.global, dual(y.place), ranks, true), rank, 900));
         made(out.made[1], -1);
         pull_all(y.at);
         made(out.made[1], 1);
       } else book.backward = {};
-      for (const auto& x : in) out.gradient.push_back(x.at->tracked ? read(x.at->g()) : std::vector<double>{});
+      for (const auto& x : in) {
+        out.gradient.push_back(x.at->tracked ? read(x.at->g()) : std::vector<double>{});
+        if (y.at->tracked) for (double& g : out.gradient.back()) g -= already_there;
+      }
     }
     out.predicted[0] = book.forward;
     out.predicted[1] = book.backward;
