@@ -217,6 +217,8 @@ def sample(options):
     enums = enumerations((ROOT / f).read_text() for f in sources("include/shardproof/**/*.hpp"))
     every = [m for f in files for m in mutants_of(f, texts[f], enums, dice)]
     chosen = every if options.count <= 0 else dice.sample(every, min(options.count, len(every)))
+    if options.match:
+        chosen = [m for m in every if re.search(options.match, str(m))]
     if options.only:
         ranges = [[int(n) for n in part.split("-")] for part in options.only.split(",")]
         chosen = [m for i, m in enumerate(chosen, 1) if any(r[0] <= i <= r[-1] for r in ranges)]
@@ -249,6 +251,7 @@ def main():
     parser.add_argument("--in", nargs="+", dest="parts", default=["core", "plan", "tensor", "runtime"], metavar="FOLDER")
     parser.add_argument("--count", type=int, default=100, help="mutants tried; 0 tries all")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--match", metavar="REGEX", help="instead, those whose line in the list matches: survivors, after a test was added")
     parser.add_argument("--only", metavar="N,N-N", help="of those, these: what an earlier run had not tried, or its survivors")
     parser.add_argument("--jobs", type=int, default=min(2, cores()))
     parser.add_argument("--units", type=int, default=20, help="unit test files tried before a mutant is called a survivor")

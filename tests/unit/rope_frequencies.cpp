@@ -24,6 +24,7 @@ constexpr double one_and_more[] = {1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5}, one_and_less
 
 TEST_CASE("frequencies of the standard, linear and dynamic rotary embedding") {
   CHECK(sp::rotary{}.type == sp::rope_type::standard);
+  CHECK((sp::rotary{}.factor == 1 && sp::rotary{}.partial == 1 && sp::rotary{}.base == 10000));
   CHECK(gives({}, 1000, {1.0, 0.31622776601683794, 0.1, 0.03162277660168379,
        0.01, 0.003162277660168379, 0.001, 0.00031622776601683794}));
   CHECK(gives({.type = sp::rope_type::linear, .factor = 4}, 1000, {0.25, 0.07905694150420949, 0.025, 0.007905694150420948,
@@ -45,6 +46,9 @@ TEST_CASE("frequencies of yarn, whole correction dimensions or not, clamped at b
        0.006556971521129435, 0.0012856320307266878, 0.00025, 7.905694150420948e-05}));
   CHECK(gives({.type = sp::rope_type::yarn, .factor = 4, .original_length = 64}, 1000, {1.0, 0.23717082451262847, 0.05, 0.007905694150420948,
        0.0025, 0.0007905694150420947, 0.00025, 7.905694150420948e-05}));
+  // With one number of turns for both ends the ramp is a step, between the pairs 3 and 4 here.
+  CHECK(gives({.type = sp::rope_type::yarn, .factor = 4, .original_length = 4096, .beta_fast = 8, .beta_slow = 8, .truncate = false}, 1000,
+              {1.0, 0.31622776601683794, 0.1, 0.03162277660168379, 0.0025, 0.00079056941504209475, 0.00025, 7.9056941504209485e-05}));
 }
 TEST_CASE("longrope has one factor a pair, by the length in use") {
   const sp::rotary r{.type = sp::rope_type::longrope, .factor = 4, .original_length = 64, .short_factor = one_and_less, .long_factor = one_and_more};
