@@ -36,7 +36,7 @@ fi
 # build_in FOLDER option...: configures and builds there
 build_in() {
   local folder=$1; shift
-  cmake -S "$root" -B "$folder" -G Ninja ${launcher:-} -DSHARDPROOF_BUILD_TESTS=ON -DSHARDPROOF_BUILD_EXAMPLES=ON "$@" \
+  cmake -S "$root" -B "$folder" -G Ninja ${launcher:-} -DSHARDPROOF_BUILD_TESTS=ON -DSHARDPROOF_BUILD_EXAMPLES=ON -DSHARDPROOF_FAMILIES= "$@" \
     >"$folder.log" 2>&1 ||
     { cat "$folder.log"; return 1; }
   cmake --build "$folder" -j "$jobs"

@@ -51,6 +51,9 @@ TEST_CASE("norms obey the laws") {
   law(
       "rms_norm, offset 1", 4, [](const auto& x, const auto& w) { return sp::normalise<here, hidden>(x, w, 1e-2, 1.0); },
       sizes<batch, steps, hidden>{3, 2, 4}, sizes<hidden>{});
+  law(
+      "layer_norm", 4, [](const auto& x, const auto& w) { return sp::standardise<here, hidden>(x, w, 1e-5); },
+      sizes<batch, steps, hidden>{3, 2, 4}, sizes<hidden>{});
 }
 
 TEST_CASE("rotary positions obey the laws") {

@@ -21,16 +21,27 @@ RANKS = [1, 2, 3, 4, 5, 6, 7, 8, 12]
 LOGITS, LOSS, GRADIENT = 1e-4, 1e-5, 1e-3
 
 # A plan as a user writes it: names as in transformers' dictionaries, the table whole, an older style name, an optional rule.
-OWN_PLAN = {
-    "layers.*.self_attn.q_proj": "colwise",
-    "layers.*.self_attn.k_proj": "colwise",
-    "layers.*.self_attn.v_proj": "colwise",
-    "layers.*.self_attn.o_proj": "rowwise",
-    "layers.*.mlp.gate_proj": "colwise",
-    "layers.*.mlp.up_proj": "colwise",
-    "layers.*.mlp.down_proj": "rowwise",
-    "?lm_head": "colwise_rep",
+GATED = {"mlp.gate_proj": "colwise", "mlp.up_proj": "colwise", "mlp.down_proj": "rowwise"}
+MLP = {
+    "glm4": {"mlp.gate_up_proj": "packed_colwise", "mlp.down_proj": "rowwise"},
+    "phi": {"mlp.fc1": "colwise", "mlp.fc2": "rowwise"},
+    "starcoder2": {"mlp.c_fc": "colwise", "mlp.c_proj": "rowwise"},
 }
+HEAD_NORMS = {"qwen3": ["q_norm", "k_norm"], "gemma3_text": ["q_norm", "k_norm"], "phi": ["?q_layernorm", "?k_layernorm"]}
+
+
+def own_plan(model_type):
+    if model_type == "gpt_neox":
+        layer = {"attention.query_key_value": "colwise", "attention.dense": "rowwise", "mlp.dense_h_to_4h": "colwise", "mlp.dense_4h_to_h": "rowwise"}
+        return {f"layers.*.{name}": style for name, style in layer.items()} | {"?embed_out": "colwise_rep"}
+    projections = {"q_proj": "colwise", "k_proj": "colwise", "v_proj": "colwise", "dense" if model_type == "phi" else "o_proj": "rowwise"}
+    layer = {f"self_attn.{name}": style for name, style in projections.items()}
+    layer |= MLP.get(model_type, GATED)
+    plan = {f"layers.*.{name}": style for name, style in layer.items()}
+    for name in HEAD_NORMS.get(model_type, []):
+        optional = "?" if name[0] == "?" else ""
+        plan[f"{optional}layers.*.self_attn.{name.lstrip('?')}"] = "replicated_with_grad_allreduce"
+    return plan | {"?lm_head": "colwise_rep"}
 
 
 def legal(c, tp):
@@ -39,9 +50,7 @@ def legal(c, tp):
 
 
 def plan_file(folder, c):
-    plan = dict(OWN_PLAN)
-    if c["model_type"] == "qwen3":
-        plan["layers.*.self_attn.q_norm"] = plan["layers.*.self_attn.k_norm"] = "replicated_with_grad_allreduce"
+    plan = own_plan(c["model_type"])
     if c.get("tie_word_embeddings"):  # the table is the head's: it lies as the head needs it
         plan["embed_tokens"] = "embedding_rowwise"
         del plan["?lm_head"]
@@ -62,7 +71,13 @@ class Case:
         with open(os.path.join(folder, "config.json")) as file:
             self.config = json.load(file)
         self.io = tensors.read(os.path.join(folder, "io.safetensors"))
-        self.gradients = {n: (t, norm(t.values)) for n, t in tensors.read(os.path.join(folder, "grads.safetensors")).items()}
+        names = {}                                                      # transformers' name -> the checkpoint's, where they differ
+        if os.path.exists(os.path.join(folder, "names.json")):
+            with open(os.path.join(folder, "names.json")) as file:
+                names = {of["param"]: name for name, of in json.load(file).items() if of["kind"] == "renamed"}
+        self.gradients = {
+            names.get(n, n): (t, norm(t.values)) for n, t in tensors.read(os.path.join(folder, "grads.safetensors")).items()
+        }
         self.whole = norm([n for _, n in self.gradients.values()])
         with open(os.path.join(folder, "case.json")) as file:
             self.prompt = json.load(file).get("prompt", 8)

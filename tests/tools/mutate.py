@@ -63,6 +63,7 @@ class Suite:
         kernels = [f for f in programs if holds(f, r"^\s*#\s*include\s*<shardproof/backend/cpu[./]")]
         self.unit = [f for f in programs if f not in kernels and holds(f, r"\b(TEST_CASE|TEMPLATE_\w*TEST_CASE|SCENARIO)\b")]
         self.support = [f for f in sources("tests/unit/**/*.cpp") if f not in self.unit]
+        self.families = sources("examples/cli/families/*.cpp")
 
     def seeing(self, tests, header):
         """A test named after the header first, then related names, then the quick ones (small ones, until their time is known)."""
@@ -116,9 +117,9 @@ class Tree:
 
     def unit_breaks(self, test, header):
         objects = []
-        # The family files register themselves, and are dear: only tests that can see families need them.
-        families = any("/families/" in file for file in reach(test))
-        for source in [test] + [s for s in self.suite.support if families or "family_" not in s]:
+        # Families register themselves, and are dear: only tests that can see them need them.
+        families = self.suite.families if any("/families/" in file for file in reach(test)) else []
+        for source in [test] + self.suite.support + families:
             out, wrong = self.object_of(source, header)
             if wrong:
                 return wrong

@@ -67,7 +67,7 @@ TEST_CASE("what the file does not say is what the family's configuration class i
   CHECK(c.num_key_value_heads == 4);
   CHECK(c.head_dim == 14);
   CHECK(c.max_position_embeddings == 2048);
-  CHECK(c.rms_norm_eps == 1e-6);
+  CHECK(c.norm_eps == 1e-6);
   CHECK(c.initializer_range == 0.02);
   CHECK(c.hidden_act == sp::activation_kind::silu);
   CHECK(c.pad_token_id == -1);
@@ -92,7 +92,7 @@ TEST_CASE("every option that changes the computation is read") {
   CHECK(c.num_key_value_heads == 2);
   CHECK(c.head_dim == 20);
   CHECK((c.attention_bias && c.mlp_bias && c.tie_word_embeddings));
-  CHECK(c.rms_norm_eps == 1e-5);
+  CHECK(c.norm_eps == 1e-5);
   CHECK(c.hidden_act == sp::activation_kind::gelu_tanh);
   CHECK(c.pad_token_id == 7);
   CHECK(c.stored == sp::dtype::bf16);

@@ -70,6 +70,12 @@ TEST_CASE("what cos and sin are multiplied by") {
 }
 TEST_CASE("a part of a head may turn") {
   CHECK(sp::rotated_features({.partial = 0.25}, 16) == 4);
+  CHECK(sp::rotary_extent({.partial = 0.25}, 12) == 3);                    // an odd share: one pair more, over the same extent
+  CHECK(sp::rotated_features({.partial = 0.25}, 12) == 4);
+  double odd[2];
+  sp::rotary_frequencies({.base = 1000, .partial = 0.25}, 12, 10, odd);
+  CHECK(odd[0] == 1);
+  CHECK(odd[1] == Approx(0.01).epsilon(1e-12));                            // 1000^(-2/3)
   std::vector<double> f(2);
   sp::rotary_frequencies({.partial = 0.25}, 16, 10, f.data());
   CHECK(f[0] == 1);

@@ -18,6 +18,36 @@
 #include <shardproof/types.hpp>
 namespace shardproof::families {
 
+/// x * by, without a copy where there is nothing to do.
+constexpr auto scaled(const auto& x, double by) {
+  auto y = x;
+  if (by != 1) y = by * x;
+  return y;
+}
+
+/// Grouped-query attention with rotary positions and a window of keys where the configuration has one.
+template <class... Bias> struct rotary_attention {
+  template <class At> struct block {
+    SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, Bias...>);
+    SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, Bias...>);
+    SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, Bias...>);
+    SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden, Bias...>);
+    sp::rotary rotary;
+    sp::mask mask;
+    constexpr void configure(const configuration& c, int layer) {
+      if constexpr (sizeof...(Bias) > 0) q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = o_proj.bias.present = c.attention_bias;
+      rotary = c.rotary_of(layer);
+      mask = c.mask_of(layer);
+    }
+    constexpr auto forward(const auto& x, auto&& cache) const {
+      auto q = sp::rope(q_proj(x), cache.positions(), rotary);
+      auto k = sp::rope(k_proj(x), cache.positions(), rotary);
+      auto v = v_proj(x);
+      return o_proj(sp::attention(q, cache.extend(k, v), mask));
+    }
+  };
+};
+
 /// down(act(gate(x)) * up(x)): Shazeer, arXiv 2002.05202. x (batch, seq, hidden), between (batch, seq, ffn/tp).
 template <class... Bias> struct gated {
   template <class At> struct mlp {
@@ -39,13 +69,13 @@ template <class... Bias> struct gated {
 template <class At> using gated_mlp = gated<>::mlp<At>;
 
 /// A norm in front of the attention and one in front of the mlp; the stream runs past both.
-template <template <class> class Attention, template <class> class Mlp> struct pre_norm {
+template <template <class> class Attention, template <class> class Mlp, class Norm = sp::rms_norm<hidden>> struct pre_norm {
   template <class At> struct layer {
-    SP_LAYER(input_layernorm, sp::rms_norm<hidden>);
+    SP_LAYER(input_layernorm, Norm);
     SP_LAYER(self_attn, sp::block<Attention>);
-    SP_LAYER(post_attention_layernorm, sp::rms_norm<hidden>);
+    SP_LAYER(post_attention_layernorm, Norm);
     SP_LAYER(mlp, sp::block<Mlp>);
-    constexpr void configure(const configuration& c) { input_layernorm.eps = post_attention_layernorm.eps = c.rms_norm_eps; }
+    constexpr void configure(const configuration& c) { input_layernorm.eps = post_attention_layernorm.eps = c.norm_eps; }
     constexpr auto forward(const auto& x, auto&& cache) const {
       auto attended = self_attn(input_layernorm(x), cache);
       auto h = x + attended;
@@ -54,18 +84,50 @@ template <template <class> class Attention, template <class> class Mlp> struct p
   };
 };
 
+/// Attention and mlp side by side behind one norm (GPT-J); their pending sums are made together where the plan leaves both pending.
+template <template <class> class Attention, template <class> class Mlp, class Norm> struct parallel {
+  template <class At> struct layer {
+    SP_LAYER(input_layernorm, Norm);
+    SP_LAYER(self_attn, sp::block<Attention>);
+    SP_LAYER(mlp, sp::block<Mlp>);
+    constexpr void configure(const configuration& c) { input_layernorm.eps = c.norm_eps; }
+    constexpr auto forward(const auto& x, auto&& cache) const {
+      auto n = input_layernorm(x);
+      auto attended = self_attn(n, cache);
+      return x + sp::reduced(attended + mlp(n));
+    }
+  };
+};
+
 /// Table, layers, norm: token ids (batch, seq) -> (batch, seq, hidden).
-template <template <class> class Layer> struct decoder {
+template <template <class> class Layer, class Norm = sp::rms_norm<hidden>> struct decoder {
   template <class At> struct body {
     SP_LAYER(embed_tokens, sp::embedding<vocab, hidden>);
     SP_LAYER(layers, sp::stack<Layer>);
-    SP_LAYER(norm, sp::rms_norm<hidden>);
+    SP_LAYER(norm, Norm);
     constexpr void configure(const configuration& c) {
       embed_tokens.padding = c.pad_token_id;
       layers.resize(c.num_hidden_layers);
-      norm.eps = c.rms_norm_eps;
+      norm.eps = c.norm_eps;
     }
     constexpr auto forward(const auto& ids, auto&& cache) const { return norm(layers(embed_tokens(ids), cache)); }
+  };
+};
+/// The same with the table's rows scaled.
+template <template <class> class Layer, class Norm = sp::rms_norm<hidden>> struct scaled_decoder {
+  template <class At> struct body {
+    SP_LAYER(embed_tokens, sp::embedding<vocab, hidden>);
+    SP_LAYER(layers, sp::stack<Layer>);
+    SP_LAYER(norm, Norm);
+    double by = 1;
+    constexpr void configure(const configuration& c) {
+      embed_tokens.padding = c.pad_token_id;
+      layers.resize(c.num_hidden_layers);
+      norm.eps = c.norm_eps;
+      if constexpr (requires { norm.offset; }) norm.offset = c.norm_offset;
+      by = c.embedding_multiplier;
+    }
+    constexpr auto forward(const auto& ids, auto&& cache) const { return norm(layers(scaled(embed_tokens(ids), by), cache)); }
   };
 };
 
@@ -81,12 +143,30 @@ template <class At> struct own_head {
 };
 
 /// A causal language model of such layers.
-template <template <class> class Layer> struct causal {
+template <template <class> class Layer, class Norm = sp::rms_norm<hidden>> struct causal {
   template <class At> struct lm {
-    SP_LAYER(model, sp::block<decoder<Layer>::template body>);
+    SP_LAYER(model, sp::block<decoder<Layer, Norm>::template body>);
     SP_LAYER(head, sp::one_of<sp::spliced<tied_head>, sp::spliced<own_head>>);
     constexpr void configure(const configuration& c) { head.choose(!c.tie_word_embeddings); }
     constexpr auto forward(const auto& ids, auto&& cache) const { return head(model(ids, cache), model.embed_tokens.weight); }
+  };
+};
+/// The same with scaled rows, and logits that are scaled and bent.
+template <template <class> class Layer, class Norm = sp::rms_norm<hidden>> struct scaled_causal {
+  template <class At> struct lm {
+    SP_LAYER(model, sp::block<scaled_decoder<Layer, Norm>::template body>);
+    SP_LAYER(head, sp::one_of<sp::spliced<tied_head>, sp::spliced<own_head>>);
+    double by = 1, softcap = 0;
+    constexpr void configure(const configuration& c) {
+      head.choose(!c.tie_word_embeddings);
+      by = c.logit_multiplier;
+      softcap = c.final_softcap;
+    }
+    constexpr auto forward(const auto& ids, auto&& cache) const {
+      auto logits = scaled(head(model(ids, cache), model.embed_tokens.weight), by);
+      if (softcap > 0) logits = sp::softcap(logits, softcap);
+      return logits;
+    }
   };
 };
 

@@ -26,15 +26,21 @@ struct configuration {
   long sliding_window = 0;                                         ///< keys that a sliding layer sees, its own included; 0: no layer slides
   std::vector<attention_type> layer_types;                         ///< one per layer
   rotaries rope;
-  double rms_norm_eps = 1e-6;
+  double norm_eps = 1e-6;                                          ///< rms_norm_eps, layer_norm_eps, norm_epsilon
+  double norm_offset = 0;                                          ///< added to the weights of the norms: 1 in gemma
+  double embedding_multiplier = 1, residual_multiplier = 1;        ///< of the table's rows, and of what a branch adds to the stream
+  double logit_multiplier = 1, final_softcap = 0;                  ///< logits, and then softcap tanh(logits / softcap); 0: none
+  double attention_scale = 0, attention_softcap = 0;               ///< of the scores, see sp::mask
   double initializer_range = 0.02;                                 ///< deviation of fresh weights
   activation_kind hidden_act = activation_kind::silu;
   dtype stored = dtype::f32;                                       ///< `dtype`, or `torch_dtype` of older files
   bool attention_bias = false, mlp_bias = false, tie_word_embeddings = false;
+  bool use_parallel_residual = true;                               ///< gpt_neox: attention and mlp side by side
+  bool qk_norm = false;                                            ///< norms on query and key heads, where a family has the choice
 
   constexpr bool slides(long layer) const { return layer < long(layer_types.size()) && layer_types[std::size_t(layer)] == attention_type::sliding; }
   /// What layer i sees and how its positions turn.
-  constexpr mask mask_of(long layer) const { return {.window = slides(layer) ? sliding_window : 0}; }
+  constexpr mask mask_of(long layer) const { return {.window = slides(layer) ? sliding_window : 0, .scale = attention_scale, .softcap = attention_softcap}; }
   constexpr const rotary& rotary_of(long layer) const { return slides(layer) ? rope.sliding : rope.full; }
 };
 
@@ -56,7 +62,17 @@ struct decoder_defaults {
   long max_positions = 2048;
   long kv_heads = 0;                                               ///< 0: as many as query heads
   long head_dim = 0;                                               ///< 0: hidden_size / num_attention_heads
-  bool partial_rotary = false;
+  bool partial_rotary = false;                                     ///< does the family know heads of which only a part turns?
+  double partial_rotary_factor = 1;
+  const char* act_key = "hidden_act";
+  const char* act = "silu";
+  const char* eps_key = "rms_norm_eps";
+  double eps = 1e-6;
+  double initializer_range = 0.02;
+  long pad_token_id = -1;
+  bool tied = false;
+  double rope_theta = 10000;
+  double sliding_rope_theta = 0;                                   ///< 0: both kinds of layers turn alike
 };
 
 namespace detail {
@@ -95,7 +111,8 @@ inline std::optional<std::vector<attention_type>> read_layer_types(fields& in, c
   return out;
 }
 /// A pad token silences its row of the embedding; torch counts negative rows from the end.
-inline long read_padding(fields& in, long rows) {
+inline long read_padding(fields& in, long rows, long if_silent) {
+  if (!in.given("pad_token_id")) return if_silent < rows ? if_silent : -1;
   const auto pad = in.maybe_integer("pad_token_id", -largest_extent);
   if (!pad) return -1;
   if (*pad >= rows || *pad < -rows) in.refuse("pad_token_id", "the vocabulary has " + std::to_string(rows) + " rows", "set it to null, or to a row of the embedding");
@@ -146,18 +163,20 @@ inline configuration read_decoder(fields& in, const decoder_defaults& d, std::sp
   c.head_dim = own ? *own : d.head_dim ? d.head_dim : c.hidden_size / c.num_attention_heads;
   if (c.head_dim % 2) in.refuse(own ? "head_dim" : "hidden_size", "heads must have an even number of features, and have " + std::to_string(c.head_dim), "correct the value");
 
-  c.hidden_act = detail::activation_named(in, "hidden_act", in.maybe_text("hidden_act").value_or("silu"));
-  c.rms_norm_eps = in.maybe_number("rms_norm_eps").value_or(1e-6);
-  if (c.rms_norm_eps < 0) in.refuse("rms_norm_eps", "it must not be negative", "correct the value");
-  c.initializer_range = in.maybe_number("initializer_range").value_or(0.02);
+  c.hidden_act = detail::activation_named(in, d.act_key, in.maybe_text(d.act_key).value_or(d.act));
+  c.norm_eps = in.maybe_number(d.eps_key).value_or(d.eps);
+  if (c.norm_eps < 0) in.refuse(d.eps_key, "it must not be negative", "correct the value");
+  c.initializer_range = in.maybe_number("initializer_range").value_or(d.initializer_range);
   if (c.initializer_range < 0) in.refuse("initializer_range", "it must not be negative", "correct the value");
   c.max_position_embeddings = in.maybe_integer("max_position_embeddings", 1).value_or(d.max_positions);
-  c.tie_word_embeddings = in.maybe_boolean("tie_word_embeddings").value_or(false);
-  c.pad_token_id = detail::read_padding(in, c.vocab_size);
+  c.tie_word_embeddings = in.maybe_boolean("tie_word_embeddings").value_or(d.tied);
+  c.pad_token_id = detail::read_padding(in, c.vocab_size, d.pad_token_id);
   const auto older = in.maybe_text("torch_dtype"), newer = in.maybe_text("dtype");
   if (newer) c.stored = detail::dtype_named(in, "dtype", *newer);
   else if (older) c.stored = detail::dtype_named(in, "torch_dtype", *older);
-  c.rope = read_rope(in, {.head_dim = c.head_dim, .max_positions = c.max_position_embeddings, .may_be_partial = d.partial_rotary}, allowed);
+  const rope_facts turns{.head_dim = c.head_dim, .max_positions = c.max_position_embeddings, .default_theta = d.rope_theta,
+                         .default_partial = d.partial_rotary_factor, .may_be_partial = d.partial_rotary};
+  c.rope = d.sliding_rope_theta > 0 ? read_rope_by_kind(in, turns, d.sliding_rope_theta, allowed) : read_rope(in, turns, allowed);
   c.layer_types.assign(std::size_t(c.num_hidden_layers), attention_type::full);
   detail::refuse_foreign_options(in);
   return c;
@@ -184,6 +203,14 @@ inline void read_windows(fields& in, configuration& c) {
   for (const auto t : c.layer_types)
     if (t == attention_type::sliding && !c.sliding_window)
       in.refuse("sliding_window", "layer_types names sliding layers, and no window is in use", "set use_sliding_window to true and give the window, or name no sliding layer");
+}
+
+/// gemma2, gemma3, cohere2: the layers that layer_types names slide, or all but each `pattern`th one.
+inline void read_alternating_windows(fields& in, configuration& c, long pattern, long window_if_silent = 4096) {
+  const auto width = in.maybe_integer("sliding_window", 1);
+  c.sliding_window = in.given("sliding_window") ? width.value_or(0) : window_if_silent;
+  if (auto types = detail::read_layer_types(in, c)) c.layer_types = std::move(*types);
+  else for (long i = 0; i < c.num_hidden_layers; ++i) c.layer_types[std::size_t(i)] = (i + 1) % pattern ? attention_type::sliding : attention_type::full;
 }
 
 /// mistral: every layer slides where there is a window.

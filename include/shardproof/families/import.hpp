@@ -53,7 +53,13 @@ inline imported_plan import_plan(const published_plan& p, const std::vector<std:
   plan_rules rules;
   for (const auto& [pattern, style] : rules_of(p.base)) rules.emplace_back(detail::with_prefix(pattern, p.prefix), style);
   const std::size_t from_base = rules.size();
-  for (const auto& rule : rules_of(p.head)) rules.push_back(rule);
+  for (auto& rule : rules_of(p.head)) {
+    if (rule.first == "lm_head" && p.head_layer != "lm_head") {
+      out.notes.push_back("the head, lm_head in transformers, is " + std::string(p.head_layer) + " in checkpoints.");
+      rule.first = p.head_layer;
+    }
+    rules.push_back(std::move(rule));
+  }
   if (from_base < rules.size()) out.notes.push_back("the plan of the head (" + rules[from_base].first + ": " + rules[from_base].second + ") is joined to the base model's.");
   if (from_base && !p.prefix.empty()) out.notes.push_back("the names of the base model's plan are read as " + std::string(p.prefix) + "...");
   bool head_is_cut = false, table_has_rule = false;

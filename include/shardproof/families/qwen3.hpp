@@ -24,7 +24,7 @@ template <class At> struct qwen3_attention {
   sp::mask mask;
   constexpr void configure(const configuration& c, int layer) {
     q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = o_proj.bias.present = c.attention_bias;
-    q_norm.eps = k_norm.eps = c.rms_norm_eps;
+    q_norm.eps = k_norm.eps = c.norm_eps;
     rotary = c.rotary_of(layer);
     mask = c.mask_of(layer);
   }

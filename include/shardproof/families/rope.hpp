@@ -16,6 +16,7 @@ struct rope_facts {
   long head_dim = 0;
   long max_positions = 0;                                            ///< max_position_embeddings
   double default_theta = 10000;
+  double default_partial = 1;                                        ///< partial_rotary_factor where the file is silent
   bool may_be_partial = false;                                       ///< does the family know heads of which only a part turns?
 };
 struct rotaries {
@@ -72,7 +73,7 @@ inline rotary read_one_rope(fields& in, fields& r, const beside& b, const rope_f
   out.type = type_named(r, newer ? *newer : older ? *older : "default");
   out.base = positive(owner("rope_theta"), "rope_theta", r.maybe_number("rope_theta").value_or(b.theta.value_or(f.default_theta)));
 
-  out.partial = r.maybe_number("partial_rotary_factor").value_or(b.partial.value_or(1));
+  out.partial = r.maybe_number("partial_rotary_factor").value_or(b.partial.value_or(f.default_partial));
   if (!(out.partial > 0 && out.partial <= 1)) owner("partial_rotary_factor").refuse("partial_rotary_factor", "it must lie above 0 and not above 1", "correct the value");
   if (out.partial != 1 && !f.may_be_partial) owner("partial_rotary_factor").unsupported("partial_rotary_factor", "whole heads turn in this family", "set it to 1, or remove it");
   const long turned = rotated_features(out, f.head_dim);
@@ -166,6 +167,31 @@ inline rotaries read_rope(fields& in, const rope_facts& f, std::span<const std::
   fields empty(in, "rope_parameters", json::value("{}", 0));
   const rotary plain = detail::read_one_rope(in, empty, b, f, true, allowed);
   return {plain, plain};
+}
+
+/// gemma3: one entry for each kind of layer, each with a base of its own. Older files have rope_theta and rope_scaling for the full
+/// layers and rope_local_base_freq for the sliding ones.
+inline rotaries read_rope_by_kind(fields& in, rope_facts f, double sliding_theta, std::span<const std::string> allowed = {}) {
+  detail::beside full, sliding;
+  full.theta = in.maybe_number("rope_theta");
+  sliding.theta = in.maybe_number("rope_local_base_freq");
+  auto by_kind = in.maybe_object("rope_parameters"), scaling = in.maybe_object("rope_scaling");
+  fields empty(in, "rope_parameters", json::value("{}", 0));
+  const auto entry = [&](const char* kind) -> std::optional<fields> {
+    if (!by_kind) return {};
+    return by_kind->maybe_object(kind);
+  };
+  auto for_full = entry("full_attention"), for_sliding = entry("sliding_attention");
+  if (scaling && !scaling->keys().empty()) {
+    if (for_full) in.refuse("rope_scaling", "rope_parameters has an entry for the full layers too", "keep one of the two");
+    for_full = scaling;
+  }
+  if (by_kind) by_kind->finish({}, allowed);
+  rotaries out;
+  out.full = detail::read_one_rope(in, for_full ? *for_full : empty, full, f, false, allowed);
+  f.default_theta = sliding_theta;
+  out.sliding = detail::read_one_rope(in, for_sliding ? *for_sliding : empty, sliding, f, false, allowed);
+  return out;
 }
 
 }  // namespace shardproof::families

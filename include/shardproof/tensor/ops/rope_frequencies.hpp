@@ -32,8 +32,10 @@ struct rotary {
   constexpr bool operator==(const rotary&) const = default;
 };
 
-/// How many features of a head turn.
-constexpr long rotated_features(const rotary& r, long head_dim) { return long(double(head_dim) * r.partial); }
+/// The share of a head's features that turns, rounded down: what frequencies are spread over.
+constexpr long rotary_extent(const rotary& r, long head_dim) { return long(double(head_dim) * r.partial); }
+/// How many features of a head turn: whole pairs, so one more where the share is odd, as in transformers.
+constexpr long rotated_features(const rotary& r, long head_dim) { return (rotary_extent(r, head_dim) + 1) / 2 * 2; }
 
 namespace detail {
 inline double yarn_scale(double factor, double m) { return factor <= 1 ? 1 : 0.1 * m * math::log(factor) + 1; }
@@ -50,7 +52,7 @@ inline double rotary_attention_factor(const rotary& r) {
 
 /// Inverse frequencies of the rotated / 2 pairs when the longest position in use is length - 1.
 inline void rotary_frequencies(const rotary& r, long head_dim, long length, double* out) {
-  const long d = rotated_features(r, head_dim), half = d / 2;
+  const long d = rotary_extent(r, head_dim), half = rotated_features(r, head_dim) / 2;
   double base = r.base;
   if (r.type == rope_type::dynamic_ntk) {
     const double n = double(length > r.original_length ? length : r.original_length), m = double(r.original_length);

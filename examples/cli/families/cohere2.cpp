@@ -1,0 +1,6 @@
+/// @file
+/// The family cohere2: one .cpp, so that a change elsewhere does not compile it again.
+#include <shardproof/families/erased.hpp>
+#include <shardproof/families/cohere2.hpp>
+
+static const bool registered = sp::register_family<sp::families::cohere2_family>();
