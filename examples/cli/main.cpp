@@ -159,6 +159,7 @@ int main(int argc, char** argv) {
     std::string what = e.what();
     if (!what.empty() && what.back() == '.') what.pop_back();
     const auto verbs = app.get_subcommands();
+    if (verbs.empty() && argc > 1 && argv[1][0] != '-') what = "there is no verb \"" + std::string(argv[1]) + "\"";
     return refuse(what + ".", "see shardproof " + (verbs.empty() ? std::string() : verbs.front()->get_name() + " ") + "--help.");
   }
   try {

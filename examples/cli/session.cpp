@@ -45,9 +45,9 @@ session::session(const common_options& o, std::string where, weights read) : opt
   else {
     choice = sp::plan_choice::run_time;
     plan_text = sp::io::read_text(o.plan);
-    // A document of `explain --json` holds the plan itself.
-    if (const auto tree = sp::io::json_tree::parse(plan_text); !tree.wrong)
-      if (const auto* inner = tree.value.find("plan"); inner && inner->is_object()) plan_text = inner->pretty();
+    // A document of `explain --json` holds the plan itself. Faults of JSON name the file and the line.
+    const sp::io::json_tree tree = sp::io::read_json(o.plan, sp::code::malformed_plan);
+    if (const auto* inner = tree.find("plan"); inner && inner->is_object()) plan_text = inner->pretty();
   }
   add_end_tokens(path);
   if (const std::string generation = folder + "/generation_config.json"; ::access(generation.c_str(), R_OK) == 0)

@@ -228,6 +228,9 @@ answer train(const common_options& common, const train_options& o) {
         now.print(common.json ? stderr : stdout);
       } else if (terminal && !common.json) now.show_progress();
     }
+    for (const auto& v : all)
+      if (sp::compute_type((*v.at)->type) == (*v.at)->type && !std::isfinite(sp::device().sum_of_squares((*v.at)->v())))
+        throw sp::error(sp::code::usage, "after step " + std::to_string(last_step) + " " + v.name + " holds no numbers any more.", "lower --lr, or set --clip.");
     stats[std::size_t(sp::rank_on())] = stats_of(*lm, book);
     save(s, o.output, all, state_views(all, optimizer, stored != trained), stored, last_step);
   });

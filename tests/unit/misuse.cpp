@@ -71,6 +71,12 @@ TEST_CASE("a dimension without an extent is named when values are wanted") {
   CHECK_THAT(refusal([] { model m; sp::initialise(m, 1); }), Contains("SP001") && Contains("\"pos\"") && Contains("\"seq\" has no extent yet"));
 }
 
+TEST_CASE("numbers that mean nothing are refused") {
+  CHECK_THAT(refusal([] { (void)sp::whole(rows{-2, -3}, std::vector<long>(6)); }), Contains("SP001") && Contains("negative extent"));
+  CHECK_THAT(refusal([] { (void)sp::rope(sp::whole(sp::sizes_of<sp::dims<seq, vocab, hidden>>{2, 5, 6}, std::vector<float>(60)), {}, {.partial = 3}); }),
+             Contains("SP001") && Contains("more features than a head has"));
+}
+
 TEST_CASE("ids of any whole type are the same ids") {
   double as_long = 0, as_int = 0, as_short = 0;
   sp::run(1, [&] {

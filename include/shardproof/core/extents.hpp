@@ -64,9 +64,11 @@ template <class... D> struct sizes_of<dims<D...>> {
   constexpr sizes_of() = default;
   template <class... N> requires (sizeof...(N) == sizeof...(D) && sizeof...(N) > 0 && (std::is_integral_v<N> && ...))
   constexpr sizes_of(N... extents) : n{long(extents)..., 1} {
-    for (int i = 0; i < rank; ++i)
+    for (int i = 0; i < rank; ++i) {
+      if (n[std::size_t(i)] < 0) throw error(code::usage, "sizes_of is given a negative extent.", "pass extents of at least 0.");
       if (const long fixed = infos[std::size_t(i)]->extent; fixed != dynamic && fixed != n[std::size_t(i)])
         throw error(code::usage, "sizes_of is given another extent than its dimension has.", "pass the dimension's own, or make it sp::dim<> and pass any.");
+    }
   }
   constexpr explicit sizes_of(const extent_table* t) : n{extent_of(&info<D>, t)..., 1}, table(t) {}
   template <class X> static constexpr int index_of() {

@@ -49,6 +49,7 @@ inline void pull_rope(node& y) {
 }
 inline ref rope(const ref& x0, const rotary& r, long first) {
   const ref x = widened(x0);
+  if (rotated_features(r, x->s[-1]) > x->s[-1] || r.partial < 0) throw error(code::usage, "a rotary embedding turns more features than a head has.", "set partial between 0 and 1.");
   const rope_tables t = tables_for(r, x->s[-1], first, x->s[-3], x->type);
   const rope_state z{rotated_features(r, x->s[-1]), r.interleaved};
   ref y = record(x->type, x->s, {&x}, pull_rope, z);
