@@ -233,7 +233,7 @@ static_assert(std::is_same_v<placed<member<struct down_proj, down>, x<S<ffn>, ff
 static_assert(std::is_same_v<placed<member<struct down_proj, biased_down>, x<S<ffn>, ffn>>, S<seq>>);
 static_assert(std::is_same_v<placed<member<struct embed_tokens, table>, ids>, S<seq>>);
 static_assert(std::is_same_v<placed<member<struct layer_norm, hidden_norm>, x<S<seq>, hidden>>, S<seq>>);
-static_assert(refusal<member<struct up_proj, up>, x<I, hidden>> == sp::code::whole_into_rowwise);
+static_assert(refusal<member<struct up_proj, up>, x<I, hidden>> == sp::code::input_placement);
 static_assert(refusal<member<struct layer_norm, hidden_norm>, x<S<hidden>, hidden>> == sp::code::reduced_over_shard);
 
 // ---- data parallelism beside it: parameters Replicate on dp, activations stay where they are ---------------------------------------
@@ -250,6 +250,9 @@ static_assert(refusal<beside<struct layer_norm, head_norm>, x<on_dp<S<q_heads>>,
 
 // ---- probes on bare operations -----------------------------------------------------------------------------------------------------
 static_assert( sp::can_add<x<I, hidden>, x<I, hidden>>);
+static_assert( sp::can_add<x<sp::any, hidden>, x<sp::any, hidden>>);              // asked when it is called
+static_assert( sp::can_multiply<x<sp::any, hidden>, x<I, hidden>>);
+static_assert(!sp::can_add<x<sp::any, hidden>, x<sp::any, ffn>>);
 static_assert( sp::can_add<x<S<ffn>, ffn>, x<S<ffn>, ffn>>);
 static_assert( sp::can_add<x<R, hidden>, x<V, hidden>>);
 static_assert(!sp::can_add<x<I, hidden>, x<R, hidden>>);
