@@ -4,6 +4,7 @@
 python3 tests/program/contract.py
 """
 
+import array
 import json
 import math
 import os
@@ -122,14 +123,14 @@ def json_of_every_verb():
         "a number against no number is out of any tolerance",
         r,
     )
-    tensors.write(at("finite.safetensors"), {"x": tensors.Tensor("F32", [2], [1.0, 2.0])})
-    tensors.write(at("infinite.safetensors"), {"x": tensors.Tensor("F32", [2], [1.0, math.inf])})
+    tensors.write(at("finite.safetensors"), {"x": tensors.Tensor("F32", [2], array.array("f", [1.0, 2.0]))})
+    tensors.write(at("infinite.safetensors"), {"x": tensors.Tensor("F32", [2], array.array("f", [1.0, math.inf]))})
     r = run("diff", at("finite.safetensors"), at("infinite.safetensors"), "--rtol", "1")
     checks.that(r.status == 1 and "x" in r.out, "infinity is out of any tolerance", r)
     r = run("diff", at("infinite.safetensors"), at("infinite.safetensors"))
     checks.that(r.status == 0, "infinity equals itself", r)
-    tensors.write(at("large.safetensors"), {"x": tensors.Tensor("I64", [1], [2**62])})
-    tensors.write(at("larger.safetensors"), {"x": tensors.Tensor("I64", [1], [2**62 + 1])})
+    tensors.write(at("large.safetensors"), {"x": tensors.Tensor("I64", [1], array.array("q", [2**62]))})
+    tensors.write(at("larger.safetensors"), {"x": tensors.Tensor("I64", [1], array.array("q", [2**62 + 1]))})
     r = run("diff", at("large.safetensors"), at("larger.safetensors"))
     checks.that(r.status == 1, "whole numbers beyond 2^53 are compared as such", r)
     r = run("run", os.path.abspath(GOOD), "--input", os.path.abspath(IDS), "--output", "o.st", "--stats", "./o.st", cwd=at("."))

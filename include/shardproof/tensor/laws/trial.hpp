@@ -116,7 +116,7 @@ inline void run_on_rank(const subject& s, const std::vector<placement>& places, 
     if (!cotangent.empty()) {
       if (y.at->tracked) {
         // A gradient is added to what is there: operands may have other uses.
-        for (const auto& x : in) if (x.at->tracked) device().fill(x.at->g(), already_there);
+        for (const auto& x : in) if (x.at->tracked && x.at.get() != y.at.get()) device().fill(x.at->g(), already_there);
         write(y.at->g(), share(cotangent, placed(y.global, dual(y.place), ranks, true), rank, 900));
         made(out.made[1], -1);
         pull_all(y.at);
@@ -124,7 +124,7 @@ inline void run_on_rank(const subject& s, const std::vector<placement>& places, 
       } else book.backward = {};
       for (const auto& x : in) {
         out.gradient.push_back(x.at->tracked ? read(x.at->g()) : std::vector<double>{});
-        if (y.at->tracked) for (double& g : out.gradient.back()) g -= already_there;
+        if (y.at->tracked && x.at.get() != y.at.get()) for (double& g : out.gradient.back()) g -= already_there;
       }
     }
     out.predicted[0] = book.forward;
