@@ -209,10 +209,12 @@ TEST_CASE("parameters of other ranks or extents are refused where they are used"
   static const sp::extent_table extents = three_steps();
   sp::set_extents(outside, &extents);
   sp::run(1, [&] { sp::initialise(outside, 1); });
-  net<sp::at<cut_by_rows>> m;
-  sp::set_extents(m, &extents);
-  sp::run(1, [&] { sp::initialise(m, 1); });
-  CHECK_THAT(refusal([&] { (void)m.forward(sp::whole(rows{2, 3}, good)); }, 2), Contains("SP001") && Contains("parameter \"weight\" holds [5, 6] and its part is [3, 6] here"));
+  net<sp::at<cut_by_rows>> own[2];                                          // one a rank: values are for one thread
+  for (auto& m : own) {
+    sp::set_extents(m, &extents);
+    sp::run(1, [&] { sp::initialise(m, 1); });
+  }
+  CHECK_THAT(refusal([&] { (void)own[sp::rank_on()].forward(sp::whole(rows{2, 3}, good)); }, 2), Contains("SP001") && Contains("parameter \"weight\" holds [5, 6] and its part is ["));
   CHECK_THAT(refusal([&] {
     sp::extent_table two;
     two.set<seq>(2);
@@ -222,15 +224,15 @@ TEST_CASE("parameters of other ranks or extents are refused where they are used"
 }
 
 TEST_CASE("an optimizer keeps to the ranks it began on") {
-  sp::adamw begun;
+  sp::adamw begun[2];
   const auto step = [](sp::adamw& optimizer) {
     net<sp::at<cut_by_rows>> m;
     ready(m);
     sp::backward(sp::cross_entropy(m.forward(sp::whole(rows{2, 3}, good)), sp::whole(rows{2, 3}, good)));
     optimizer.step(sp::parameters(m));
   };
-  sp::run(1, [&] { step(begun); });
-  CHECK_THAT(refusal([&] { sp::adamw own = begun; step(own); }, 2),
+  for (auto& own : begun) sp::run(1, [&] { step(own); });
+  CHECK_THAT(refusal([&] { step(begun[sp::rank_on()]); }, 2),
              Contains("SP001") && Contains("optimizer's state of table.weight"));
 }
 

@@ -26,9 +26,11 @@ namespace detail {
 /// What a parameter holds fits the ranks, the plan and the extents there are now; whether it is frozen may change between uses.
 /// @error SP001 it was made on other ranks, under another plan or before set_extents.
 [[gnu::noinline]] inline void require_current(node& n, std::string_view name, const extents& global, const layout_value& p, bool tracked) {
-  n.tracked = tracked;
   const shape now = local_shape(global, p);
-  if (n.s == now) return;
+  if (n.s == now) {
+    n.tracked = tracked;
+    return;
+  }
   text_line t;
   t << "parameter \"" << name << "\" holds [";
   for (int i = 0; i < n.s.rank; ++i) t << (i ? ", " : "") << n.s.n[i];
