@@ -46,7 +46,7 @@ session::session(const common_options& o, std::string where, weights read) : opt
     choice = sp::plan_choice::run_time;
     plan_text = sp::io::read_text(o.plan);
     // A document of `explain --json` holds the plan itself. Faults of JSON name the file and the line.
-    const sp::io::json_tree tree = sp::io::read_json(o.plan, sp::code::malformed_plan);
+    const sp::io::json_tree tree = sp::io::parse_json(plan_text, o.plan, sp::code::malformed_plan);
     if (const auto* inner = tree.find("plan"); inner && inner->is_object()) plan_text = inner->pretty();
   }
   add_end_tokens(path);

@@ -4,33 +4,8 @@
 #include <shardproof/families/mistral.hpp>
 #include <shardproof/families/qwen2.hpp>
 #include <shardproof/families/qwen3.hpp>
-#include <shardproof/model/dry_run.hpp>
-
-namespace families = sp::families;
-
-namespace {
-
-constexpr families::configuration small(bool tied = false, bool biased = false) {
-  families::configuration c;
-  c.vocab_size = 37;
-  c.hidden_size = 16;
-  c.intermediate_size = 24;
-  c.num_hidden_layers = 3;
-  c.num_attention_heads = 8;
-  c.num_key_value_heads = 4;
-  c.head_dim = 4;
-  c.tie_word_embeddings = tied;
-  c.attention_bias = c.mlp_bias = biased;
-  return c;
-}
-constexpr sp::extent_table extents = families::extents_of(small());
-
-template <template <class> class Model, const auto& Plan> constexpr sp::ledger step(int ranks, bool tied = false, bool biased = false) {
-  return sp::dry_step<Model, Plan>(sp::ranks{ranks}, sp::tokens{2, 5}, small(tied, biased), extents);
-}
-constexpr bool costs(const sp::ledger& l, int forward, int backward) {
-  return l.forward.all_reduces == forward && l.backward.all_reduces == backward && l.forward.collectives() == forward && l.backward.collectives() == backward;
-}
+#include "family_costs.hpp"
+using family_costs::costs, family_costs::step;
 
 static_assert(costs(step<families::llama, families::llama_plan>(4), 9, 7));
 static_assert(costs(step<families::llama, families::llama_plan>(2, true, true), 9, 7));        // tied head, biases everywhere
@@ -38,5 +13,3 @@ static_assert(costs(step<families::llama, families::llama_plan>(1), 0, 0));
 static_assert(costs(step<families::qwen2, families::qwen2_plan>(4), 9, 7));
 static_assert(costs(step<families::qwen3, families::qwen3_plan>(8), 9, 13));                   // KV heads in copies
 static_assert(costs(step<families::mistral, families::mistral_plan>(4), 9, 7));
-
-}  // namespace

@@ -2,19 +2,15 @@
 /// @file
 /// Blocks that the families share: the gated mlp, the layer with norms in front, the stack between table and norm, and the head.
 ///
-///     template <class At> struct llama_attention { ... };                                    // what the family is about
-///     template <class At> using llama = causal<pre_norm<llama_attention, gated_mlp>::layer>::lm<At>;
+///     template <class At> struct my_attention { ... };                                       // what the family is about
+///     template <class At> using mine = causal<pre_norm<my_attention, gated_mlp>::layer>::lm<At>;
 ///     llama<sp::at<plan>> m;  configure(m, configuration);  set_extents(m, table);           // m.forward(ids, cache)
 ///
 /// Members bear the names of transformers' checkpoints.
-#include <shardproof/families/configuration.hpp>
+#include <shardproof/families/attention.hpp>
 #include <shardproof/layer/alternatives.hpp>
 #include <shardproof/layer/embedding.hpp>
-#include <shardproof/layer/linear.hpp>
-#include <shardproof/layer/norm.hpp>
 #include <shardproof/layer/stack.hpp>
-#include <shardproof/tensor/ops/attention.hpp>
-#include <shardproof/tensor/ops/rope.hpp>
 #include <shardproof/types.hpp>
 namespace shardproof::families {
 
@@ -24,29 +20,6 @@ constexpr auto scaled(const auto& x, double by) {
   if (by != 1) y = by * x;
   return y;
 }
-
-/// Grouped-query attention with rotary positions and a window of keys where the configuration has one.
-template <class... Bias> struct rotary_attention {
-  template <class At> struct block {
-    SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, Bias...>);
-    SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, Bias...>);
-    SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, Bias...>);
-    SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden, Bias...>);
-    sp::rotary rotary;
-    sp::mask mask;
-    constexpr void configure(const configuration& c, int layer) {
-      if constexpr (sizeof...(Bias) > 0) q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = o_proj.bias.present = c.attention_bias;
-      rotary = c.rotary_of(layer);
-      mask = c.mask_of(layer);
-    }
-    constexpr auto forward(const auto& x, auto&& cache) const {
-      auto q = sp::rope(q_proj(x), cache.positions(), rotary);
-      auto k = sp::rope(k_proj(x), cache.positions(), rotary);
-      auto v = v_proj(x);
-      return o_proj(sp::attention(q, cache.extend(k, v), mask));
-    }
-  };
-};
 
 /// down(act(gate(x)) * up(x)): Shazeer, arXiv 2002.05202. x (batch, seq, hidden), between (batch, seq, ffn/tp).
 template <class... Bias> struct gated {
@@ -99,22 +72,8 @@ template <template <class> class Attention, template <class> class Mlp, class No
   };
 };
 
-/// Table, layers, norm: token ids (batch, seq) -> (batch, seq, hidden).
+/// Table, layers, norm: token ids (batch, seq) -> (batch, seq, hidden); the table's rows are scaled where the configuration says so.
 template <template <class> class Layer, class Norm = sp::rms_norm<hidden>> struct decoder {
-  template <class At> struct body {
-    SP_LAYER(embed_tokens, sp::embedding<vocab, hidden>);
-    SP_LAYER(layers, sp::stack<Layer>);
-    SP_LAYER(norm, Norm);
-    constexpr void configure(const configuration& c) {
-      embed_tokens.padding = c.pad_token_id;
-      layers.resize(c.num_hidden_layers);
-      norm.eps = c.norm_eps;
-    }
-    constexpr auto forward(const auto& ids, auto&& cache) const { return norm(layers(embed_tokens(ids), cache)); }
-  };
-};
-/// The same with the table's rows scaled.
-template <template <class> class Layer, class Norm = sp::rms_norm<hidden>> struct scaled_decoder {
   template <class At> struct body {
     SP_LAYER(embed_tokens, sp::embedding<vocab, hidden>);
     SP_LAYER(layers, sp::stack<Layer>);
@@ -142,19 +101,10 @@ template <class At> struct own_head {
   constexpr auto forward(const auto& x, const auto&) const { return lm_head(x); }
 };
 
-/// A causal language model of such layers.
+/// A causal language model of such layers; its logits are scaled and bent where the configuration says so.
 template <template <class> class Layer, class Norm = sp::rms_norm<hidden>> struct causal {
   template <class At> struct lm {
     SP_LAYER(model, sp::block<decoder<Layer, Norm>::template body>);
-    SP_LAYER(head, sp::one_of<sp::spliced<tied_head>, sp::spliced<own_head>>);
-    constexpr void configure(const configuration& c) { head.choose(!c.tie_word_embeddings); }
-    constexpr auto forward(const auto& ids, auto&& cache) const { return head(model(ids, cache), model.embed_tokens.weight); }
-  };
-};
-/// The same with scaled rows, and logits that are scaled and bent.
-template <template <class> class Layer, class Norm = sp::rms_norm<hidden>> struct scaled_causal {
-  template <class At> struct lm {
-    SP_LAYER(model, sp::block<scaled_decoder<Layer, Norm>::template body>);
     SP_LAYER(head, sp::one_of<sp::spliced<tied_head>, sp::spliced<own_head>>);
     double by = 1, softcap = 0;
     constexpr void configure(const configuration& c) {

@@ -41,7 +41,7 @@ template <class At> struct cohere2_attention {
 };
 
 using cohere2_norm = sp::layer_norm<hidden>;
-template <class At> using cohere2 = scaled_causal<parallel<cohere2_attention, gated_mlp, cohere2_norm>::layer, cohere2_norm>::lm<At>;
+template <class At> using cohere2 = causal<parallel<cohere2_attention, gated_mlp, cohere2_norm>::layer, cohere2_norm>::lm<At>;
 
 inline constexpr sp::plan cohere2_plan{
     sp::embedding_rowwise{"model.embed_tokens"},

@@ -2,7 +2,7 @@
 /// @file
 /// What the Gemma families share: a norm before and behind each branch, and what they read of config.json.
 ///
-///     template <class At> using gemma2 = scaled_causal<sandwich<attention>::layer>::lm<At>;
+///     template <class At> using gemma2 = causal<sandwich<attention>::layer>::lm<At>;
 ///     configuration c = read_gemma(in, defaults, allowed);                  // norms multiply by 1 + weight, rows by sqrt(hidden_size)
 ///     c.final_softcap = read_softcap(in, "final_logit_softcapping", 30);    // 0: none
 #include <cmath>

@@ -11,7 +11,7 @@
 #include <shardproof/families/gemma.hpp>
 namespace shardproof::families {
 
-template <class At> using gemma2 = scaled_causal<sandwich<rotary_attention<sp::maybe_bias>::block>::layer>::lm<At>;
+template <class At> using gemma2 = causal<sandwich<rotary_attention<sp::maybe_bias>::block>::layer>::lm<At>;
 
 inline constexpr sp::plan gemma2_plan{
     sp::embedding_rowwise{"model.embed_tokens"},

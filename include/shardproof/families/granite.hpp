@@ -30,7 +30,7 @@ template <class At> struct granite_layer {
   }
 };
 
-template <class At> using granite = scaled_causal<granite_layer>::lm<At>;
+template <class At> using granite = causal<granite_layer>::lm<At>;
 
 inline constexpr sp::plan granite_plan{
     sp::embedding_rowwise{"model.embed_tokens"},

@@ -12,24 +12,7 @@
 #include <shardproof/model/covers.hpp>
 namespace shardproof::families {
 
-template <class At> struct llama_attention {
-  SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden, sp::maybe_bias>);
-  sp::rotary rotary;
-  constexpr void configure(const configuration& c, int layer) {
-    q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = o_proj.bias.present = c.attention_bias;
-    rotary = c.rotary_of(layer);
-  }
-  constexpr auto forward(const auto& x, auto&& cache) const {
-    auto q = sp::rope(q_proj(x), cache.positions(), rotary);
-    auto k = sp::rope(k_proj(x), cache.positions(), rotary);
-    auto v = v_proj(x);
-    return o_proj(sp::attention(q, cache.extend(k, v)));
-  }
-};
-
+template <class At> using llama_attention = rotary_attention<sp::maybe_bias>::block<At>;
 template <class At> using llama = causal<pre_norm<llama_attention, gated<sp::maybe_bias>::mlp>::layer>::lm<At>;
 
 inline constexpr sp::plan llama_plan{

@@ -12,26 +12,7 @@
 #include <shardproof/model/covers.hpp>
 namespace shardproof::families {
 
-template <class At> struct mistral_attention {
-  SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>>);
-  SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>>);
-  SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>>);
-  SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden>);
-  sp::rotary rotary;
-  sp::mask mask;
-  constexpr void configure(const configuration& c, int layer) {
-    rotary = c.rotary_of(layer);
-    mask = c.mask_of(layer);
-  }
-  constexpr auto forward(const auto& x, auto&& cache) const {
-    auto q = sp::rope(q_proj(x), cache.positions(), rotary);
-    auto k = sp::rope(k_proj(x), cache.positions(), rotary);
-    auto v = v_proj(x);
-    return o_proj(sp::attention(q, cache.extend(k, v), mask));
-  }
-};
-
-template <class At> using mistral = causal<pre_norm<mistral_attention, gated_mlp>::layer>::lm<At>;
+template <class At> using mistral = causal<pre_norm<rotary_attention<>::block, gated_mlp>::layer>::lm<At>;
 
 inline constexpr sp::plan mistral_plan{
     sp::embedding_rowwise{"model.embed_tokens"},

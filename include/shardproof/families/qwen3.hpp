@@ -13,30 +13,7 @@
 #include <shardproof/model/covers.hpp>
 namespace shardproof::families {
 
-template <class At> struct qwen3_attention {
-  SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden, sp::maybe_bias>);
-  SP_LAYER(q_norm, sp::rms_norm<head_dim>);
-  SP_LAYER(k_norm, sp::rms_norm<head_dim>);
-  sp::rotary rotary;
-  sp::mask mask;
-  constexpr void configure(const configuration& c, int layer) {
-    q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = o_proj.bias.present = c.attention_bias;
-    q_norm.eps = k_norm.eps = c.norm_eps;
-    rotary = c.rotary_of(layer);
-    mask = c.mask_of(layer);
-  }
-  constexpr auto forward(const auto& x, auto&& cache) const {
-    auto q = sp::rope(q_norm(q_proj(x)), cache.positions(), rotary);
-    auto k = sp::rope(k_norm(k_proj(x)), cache.positions(), rotary);
-    auto v = v_proj(x);
-    return o_proj(sp::attention(q, cache.extend(k, v), mask));
-  }
-};
-
-template <class At> using qwen3 = causal<pre_norm<qwen3_attention, gated_mlp>::layer>::lm<At>;
+template <class At> using qwen3 = causal<pre_norm<head_normed_attention, gated_mlp>::layer>::lm<At>;
 
 inline constexpr sp::plan qwen3_plan{
     sp::embedding_rowwise{"model.embed_tokens"},

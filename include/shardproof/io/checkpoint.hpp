@@ -165,7 +165,6 @@ template <class M> io::load_report load(M& model, const std::string& path, const
 }
 /// Writes model.safetensors into a folder that is replaced as a whole or not at all. Collective.
 template <class M> void save(M& model, const std::string& folder, std::optional<dtype> type = {}) {
-  for (const auto& v : parameters(model)) if (!*v.at) detail::refuse_unset(v.name);       // before anything is written
   std::optional<io::atomic_folder> out;
   if (first_rank()) out.emplace(folder);
   io::save_weights(parameters(model), out ? &out->add("model.safetensors") : nullptr, type);

@@ -201,9 +201,8 @@ class json_tree {
   std::vector<json_tree> items_;
 };
 
-/// Reads a JSON file; a fault throws `malformed` with file, line and column.
-inline json_tree read_json(const std::string& path, code malformed = code::wrong_configuration) {
-  const std::string text = read_text(path);
+/// The tree of a file's text; a fault throws `malformed` with file, line and column.
+inline json_tree parse_json(std::string_view text, const std::string& path, code malformed = code::wrong_configuration) {
   json::parsed<json_tree> tree = json_tree::parse(text);
   if (!tree.wrong) return std::move(tree.value);
   const json::place p = json::where(text, tree.wrong.at);
@@ -212,5 +211,7 @@ inline json_tree read_json(const std::string& path, code malformed = code::wrong
   throw error(malformed, "malformed JSON file " + shown(path, 400) + ": " + tree.wrong.what + " at byte " + at + ".",
               "correct the file there.");
 }
+/// The same of a file that is read here.
+inline json_tree read_json(const std::string& path, code malformed = code::wrong_configuration) { return parse_json(read_text(path), path, malformed); }
 
 }  // namespace shardproof::io

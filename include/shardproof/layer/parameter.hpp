@@ -17,11 +17,9 @@ namespace shardproof {
 
 namespace detail {
 [[gnu::cold, noreturn]] inline void refuse_unset(std::string_view name) {
-  char what[192];
-  std::size_t n = 0;
-  for (const std::string_view part : {std::string_view("parameter \""), name, std::string_view("\" is used and has no values yet.")})
-    for (char c : part) if (n < sizeof what) what[n++] = c;
-  throw error(code::usage, {what, n}, "call sp::initialise(model, seed), sp::load(model, folder) or sp::fill first.");
+  text_line what;
+  what << "parameter \"" << name << "\" is used and has no values yet.";
+  throw error(code::usage, what.view(), "call sp::initialise(model, seed), sp::load(model, folder) or sp::fill first.");
 }
 /// What a parameter holds fits the ranks, the plan and the extents there are now; whether it is frozen may change between uses.
 /// @error SP001 it was made on other ranks, under another plan or before set_extents.
