@@ -55,7 +55,8 @@ void add_model_options(CLI::App& verb, cli::common_options& o) {
                   "auto: the library's plan, proved by the compiler; hf: the plan transformers ships, imported; none: everything "
                   "replicated; FILE: a {pattern: style} dictionary")
       ->capture_default_str();
-  verb.add_flag("--ep", o.experts, "the expert-parallel plan, where the family has one");
+  verb.add_flag("--ep", o.experts, "experts on different ranks: of auto or hf, where the family has experts");
+  verb.add_option("--ep-engine", o.engine_of_experts, "all_to_all: tokens travel; masked: every rank picks those of its own experts")->capture_default_str();
   verb.add_option("--engine", o.engine, "threads: ranks inside this process")->capture_default_str();
   verb.add_option("--device", o.device, "cpu or cuda")->capture_default_str();
   verb.add_option("--dtype", o.type, "auto: as stored, f32 arithmetic; f32; f64; bf16: storage, f32 arithmetic")

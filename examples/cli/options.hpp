@@ -17,6 +17,7 @@ struct common_options {
   int tp = 1;
   std::string plan = "auto";                             ///< auto, hf, none, or a file
   bool experts = false;
+  std::string engine_of_experts = "all_to_all";
   std::string engine = "threads";
   std::string device = "cpu";
   std::string type = "auto";                             ///< auto, f32, f64, bf16

@@ -149,8 +149,15 @@ answer run(const common_options& common, const run_options& o) {
     if (o.gradients)
       for (const auto& p : all) {
         if (p.buffer) continue;
-        auto g = as_floats(sp::gathered_gradient(p));
-        if (writes) results.push_back({{"grad." + p.name, sp::io::element::f32, sp::io::stored_shape(p)}, std::move(g)});
+        const auto g = as_floats(sp::gathered_gradient(p));
+        if (!writes) continue;
+        const auto names = sp::io::names_of(p);
+        auto from = g.begin();
+        for (const auto& name : names) {
+          const auto to = from + std::ptrdiff_t(g.size() / names.size());
+          results.push_back({{"grad." + name, sp::io::element::f32, sp::io::block_shape(p)}, {from, to}});
+          from = to;
+        }
       }
   });
   std::vector<sp::io::tensor_entry> entries;

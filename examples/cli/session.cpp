@@ -33,8 +33,9 @@ session::session(const common_options& o, std::string where, weights read) : opt
     throw sp::error(sp::code::unsupported_value, "--device " + o.device + " is not known.", "use cpu or cuda.");
   if (o.device == "cuda")
     throw sp::error(sp::code::no_device, "no such device: this program is built without a CUDA backend.", "use --device cpu.");
-  if (o.experts)
-    throw sp::error(sp::code::unsupported_value, "--ep is for families with experts, and this one has none.", "leave --ep out.");
+  if (o.engine_of_experts != "all_to_all" && o.engine_of_experts != "masked")
+    throw sp::error(sp::code::unsupported_value, "--ep-engine " + o.engine_of_experts + " is not known.", "use all_to_all or masked.");
+  if (o.experts) ep = o.engine_of_experts == "masked" ? sp::expert_parallel::masked : sp::expert_parallel::all_to_all;
   if (o.type != "auto") type = type_named(o.type);
   const std::string path = folder + "/config.json";
   config_text = sp::io::read_text(path);
@@ -80,7 +81,7 @@ void session::add_end_tokens(const std::string& path) {
       if (const auto n = (*eos)[i].as_int()) end_tokens.push_back(*n);
 }
 
-std::unique_ptr<sp::causal_lm> session::model() const { return sp::make_causal_lm(config, choice, plan_text, options.tp); }
+std::unique_ptr<sp::causal_lm> session::model() const { return sp::make_causal_lm(config, choice, plan_text, options.tp, ep); }
 
 /// As transformers loads tied checkpoints: two tables that differ stay two, and the head's alone serves as both.
 void session::meet_tied_tables() {
@@ -103,7 +104,8 @@ void session::load(const std::vector<sp::parameter_view>& all, std::optional<sp:
   std::size_t more = 0;
   for (auto& v : wanted) {
     if (head_is_table && v.name == table_name) v.name = head_name;
-    if (!files->find(v.name)) ++more, missing = missing.empty() ? v.name : missing;
+    for (const auto& name : sp::io::names_of(v))
+      if (!files->find(name)) ++more, missing = missing.empty() ? name : missing;
   }
   if (more)
     throw sp::error(sp::code::missing_tensor,

@@ -38,12 +38,14 @@ std::vector<sp::parameter_view> state_views(const std::vector<sp::parameter_view
     const auto add = [&](const char* prefix, sp::ref& r) {
       out.push_back(v);
       out.back().name = prefix + v.name;
+      out.back().stored.clear();
       out.back().at = &r;
       out.back().frozen = true;
     };
     if (rounded) {  // the parameter itself, not frozen: it takes gradients
       out.push_back(v);
       out.back().name = "exact." + v.name;
+      out.back().stored.clear();
     }
     add("first.", s.first);
     add("second.", s.second);

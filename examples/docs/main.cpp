@@ -15,6 +15,7 @@ int main() {
   page("styles", styles());
   page("placements", placements());
   page("models", models());
+  page("experts", experts());
   page("engines", engines());
   page("checkpoints", checkpoints());
   page("family", family());

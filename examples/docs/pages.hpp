@@ -5,6 +5,7 @@ bool plans();
 bool placements();
 bool styles();
 bool models();
+bool experts();
 bool engines();
 bool checkpoints();
 bool family();

@@ -98,7 +98,7 @@ static_assert(of(sp::dry_run<lm, cut_stream>(sp::ranks{4}, sp::tokens{2, 8})) ==
 static_assert( sp::suits<sp::colwise, sp::linear<hidden, ffn>>());
 static_assert(!sp::suits<sp::rowwise, sp::rms_norm<hidden>>());                      // SP204: it has no role `in`
 static_assert(!sp::suits<sp::packed_colwise, sp::linear<hidden, ffn>>());            // nothing is fused
-static_assert(!sp::suits<sp::rowwise_partial, sp::linear<ffn, hidden, sp::with_bias>>());
+static_assert(!sp::suits<sp::embedding_rowwise, sp::linear<ffn, hidden, sp::with_bias>>());
 //! [suits]
 
 }  // namespace

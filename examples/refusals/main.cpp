@@ -86,7 +86,8 @@ static void plans() {
     //! [unsuited_style]
     return "";
   }, "shardproof[SP204] this parallel style does not apply to this kind of layer (see style<>, Layer, applicable<>). Fix: use "
-     "one of the styles in applicable<>. [at q_norm, Style=rowwise, Applicable=replicated, replicated_with_grad_allreduce]");
+     "one of the styles in applicable<>. [at q_norm, Style=rowwise, Applicable=replicated, replicated_with_grad_allreduce, "
+     "sequence_parallel, replicate_output]");
   refuse(sp::code::unknown_style, [&] {
     //! [unknown_style]
     sp::parse_plan(R"({"down_proj": "rowise"})");
@@ -94,7 +95,9 @@ static void plans() {
     return "";
   }, "shardproof[SP205] unknown parallel style \"rowise\" for \"down_proj\". Fix: did you mean \"rowwise\"? Known styles: "
      "replicated, colwise, rowwise, packed_colwise, colwise_gather_output, rowwise_split_input, rowwise_partial, "
-     "replicated_with_grad_allreduce, embedding_rowwise");
+     "replicated_with_grad_allreduce, embedding_rowwise, embedding_colwise, packed_rowwise, sequence_parallel, replicate_output, "
+     "replicated_as_partial, mla_kv_a_proj, grouped_gemm, ep_router, moe_tp_experts, moe_tp_experts_partial, ep_dispatch_experts, "
+     "moe_identity_expert, all_reduce, sharded_norm");
   refuse(sp::code::malformed_pattern, [&] {
     //! [malformed_pattern]
     sp::parse_plan(R"({"layers.*.exp*.w1": "colwise"})");

@@ -14,10 +14,12 @@
 #include <shardproof/layer/free_parameter.hpp>
 #include <shardproof/layer/linear.hpp>
 #include <shardproof/layer/norm.hpp>
+#include <shardproof/layer/router.hpp>
 #include <shardproof/layer/stack.hpp>
 #include <shardproof/tensor/ops/activation.hpp>
 #include <shardproof/tensor/ops/attention.hpp>
 #include <shardproof/tensor/ops/cross_entropy.hpp>
+#include <shardproof/tensor/ops/dispatch.hpp>
 #include <shardproof/tensor/ops/rope.hpp>
 #include <shardproof/tensor/ops/split.hpp>
 #include <shardproof/tensor/ops/to_product.hpp>

@@ -1,4 +1,4 @@
-// error: shardproof[SP101] placement mismatch: this operation works over a dimension of which each rank holds only a shard (see fed<>). Fix: all_gather that dimension first, or shard another one.
+// error: shardproof[SP101] placement mismatch: this operation works over a dimension of which each rank holds only a shard (see fed<>). Fix: all_gather that dimension first, shard another one, or declare a norm over a list (sp::rms_norm<sp::dims<...>>) and give it the style sharded_norm.
 // code: SP101
 // path: at<tensor_parallel, norm>, .*fed<shard<ffn>
 // near: 12

@@ -1,6 +1,6 @@
 // error: shardproof[SP204] this parallel style does not apply to this kind of layer (see style<>, Layer, applicable<>). Fix: use one of the styles in applicable<>.
 // code: SP204
-// path: at<tensor_parallel, norm>, style<rowwise>, rms_norm<hidden>, applicable<replicated, replicated_with_grad_allreduce>
+// path: at<tensor_parallel, norm>, style<rowwise>, rms_norm<hidden>, applicable<replicated, replicated_with_grad_allreduce
 // near: 12
 // lines: g++ 24, clang 24
 #include <shardproof/shardproof.hpp>

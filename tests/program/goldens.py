@@ -22,37 +22,87 @@ LOGITS, LOSS, GRADIENT = 1e-4, 1e-5, 1e-3
 
 # A plan as a user writes it: names as in transformers' dictionaries, the table whole, an older style name, an optional rule.
 GATED = {"mlp.gate_proj": "colwise", "mlp.up_proj": "colwise", "mlp.down_proj": "rowwise"}
+# Experts in two of the plans are cut inside; here they are dealt out, and tokens travel.
+DEALT = {"mlp.experts.gate_up_proj": "grouped_gemm", "mlp.experts.down_proj": "grouped_gemm"}
+EXPERTS = DEALT | {"mlp.experts": "ep_dispatch_experts"}
+BIASED = {f"mlp.experts.{name}_proj_bias": "grouped_gemm" for name in ("gate_up", "down")}
+SPARSE = {"?" + name: style for name, style in (GATED | EXPERTS).items()}
+SHARED = {f"?mlp.{{}}.{name}_proj": style for name, style in (("gate", "colwise"), ("up", "colwise"), ("down", "rowwise"))}
+
+
+def shared(member):
+    return {name.format(member): style for name, style in SHARED.items()}
+
+
 MLP = {
     "glm4": {"mlp.gate_up_proj": "packed_colwise", "mlp.down_proj": "rowwise"},
+    "deepseek_v2": SPARSE | shared("shared_experts"),
+    "deepseek_v3": SPARSE | shared("shared_experts"),
+    "glm4_moe": SPARSE | shared("shared_experts"),
+    "gpt_oss": DEALT | BIASED | {"mlp.experts": "moe_tp_experts", "mlp.router": "ep_router"},
+    "llama4_text": SPARSE | shared("shared_expert"),
+    "mixtral": EXPERTS,
     "phi": {"mlp.fc1": "colwise", "mlp.fc2": "rowwise"},
+    "phi3": {"mlp.gate_up_proj": "packed_colwise", "mlp.down_proj": "rowwise"},
+    "qwen2_moe": SPARSE | shared("shared_expert"),
+    "qwen3_moe": SPARSE,
     "starcoder2": {"mlp.c_fc": "colwise", "mlp.c_proj": "rowwise"},
 }
-HEAD_NORMS = {"qwen3": ["q_norm", "k_norm"], "gemma3_text": ["q_norm", "k_norm"], "phi": ["?q_layernorm", "?k_layernorm"]}
+WHOLE_NORMS = {"olmo2": ["q_norm", "k_norm"]}
+HEAD_NORMS = {"glm4_moe": ["?q_norm", "?k_norm"], "qwen3": ["q_norm", "k_norm"], "qwen3_moe": ["q_norm", "k_norm"], "gemma3_text": ["q_norm", "k_norm"], "phi": ["?q_layernorm", "?k_layernorm"]}
+
+
+LATENT = {"?q_proj": "colwise", "?q_a_proj": "replicated", "?q_b_proj": "colwise", "kv_a_proj_with_mqa": "mla_kv_a_proj", "kv_b_proj": "colwise", "o_proj": "rowwise"}
 
 
 def own_plan(model_type):
+    if model_type == "gpt2":
+        layer = {"attn.c_attn": "packed_colwise", "attn.c_proj": "rowwise", "mlp.c_fc": "colwise", "mlp.c_proj": "rowwise"}
+        return {f"h.*.{name}": style for name, style in layer.items()} | {"?lm_head": "colwise_rep"}
     if model_type == "gpt_neox":
         layer = {"attention.query_key_value": "colwise", "attention.dense": "rowwise", "mlp.dense_h_to_4h": "colwise", "mlp.dense_4h_to_h": "rowwise"}
         return {f"layers.*.{name}": style for name, style in layer.items()} | {"?embed_out": "colwise_rep"}
     projections = {"q_proj": "colwise", "k_proj": "colwise", "v_proj": "colwise", "dense" if model_type == "phi" else "o_proj": "rowwise"}
-    layer = {f"self_attn.{name}": style for name, style in projections.items()}
+    if model_type == "phi3":
+        projections = {"qkv_proj": "packed_colwise", "o_proj": "rowwise"}
+    if model_type in ("deepseek_v2", "deepseek_v3"):
+        projections = LATENT
+    layer = {("?" if name[0] == "?" else "") + f"self_attn.{name.lstrip('?')}": style for name, style in projections.items()}
     layer |= MLP.get(model_type, GATED)
-    plan = {f"layers.*.{name}": style for name, style in layer.items()}
+    if model_type == "llama4_text":
+        layer = {name.replace("mlp.", "feed_forward."): style for name, style in layer.items()}
+    plan = {("?" if name[0] == "?" else "") + f"layers.*.{name.lstrip('?')}": style for name, style in layer.items()}
     for name in HEAD_NORMS.get(model_type, []):
         optional = "?" if name[0] == "?" else ""
         plan[f"{optional}layers.*.self_attn.{name.lstrip('?')}"] = "replicated_with_grad_allreduce"
+    for name in WHOLE_NORMS.get(model_type, []):
+        plan[f"layers.*.self_attn.{name}"] = "sharded_norm"
+    if model_type == "gpt_oss":
+        plan["layers.*.self_attn.sinks"] = "colwise"
     return plan | {"?lm_head": "colwise_rep"}
 
 
-def legal(c, tp):
-    q, kv = c["num_attention_heads"], c.get("num_key_value_heads") or c["num_attention_heads"]
+def refused_plan(c, plan):
+    """Why transformers' own plan must be refused: it leaves norms of sharded heads unsynchronised."""
+    return 301 if plan == "hf" and (c.get("qk_layernorm") or c.get("use_qk_norm")) else 0
+
+
+def heads_of(c):
+    return c.get("num_attention_heads") or c["n_head"]
+
+
+def legal(c, tp, plan="auto"):
+    if plan == "hf" and c["model_type"] in ("deepseek_v3", "gpt_oss", "gpt2"):  # transformers leaves their attention whole
+        return True
+    q = heads_of(c)
+    kv = c.get("num_key_value_heads") or q
     return q % tp == 0 and (kv % tp == 0 or tp % kv == 0)
 
 
 def plan_file(folder, c):
     plan = own_plan(c["model_type"])
-    if c.get("tie_word_embeddings"):  # the table is the head's: it lies as the head needs it
-        plan["embed_tokens"] = "embedding_rowwise"
+    if c.get("tie_word_embeddings", c["model_type"] == "gpt2"):  # the table is the head's: it lies as the head needs it
+        plan["wte" if c["model_type"] == "gpt2" else "embed_tokens"] = "embedding_rowwise"
         del plan["?lm_head"]
         plan["lm_head"] = "colwise_gather_output"
     path = os.path.join(folder, "plan.json")
@@ -71,13 +121,19 @@ class Case:
         with open(os.path.join(folder, "config.json")) as file:
             self.config = json.load(file)
         self.io = tensors.read(os.path.join(folder, "io.safetensors"))
-        names = {}                                                      # transformers' name -> the checkpoint's, where they differ
+        golden = tensors.read(os.path.join(folder, "grads.safetensors"))
+        names = {n: {"param": n} for n in golden}                       # the checkpoint's name -> transformers', and which part of it
         if os.path.exists(os.path.join(folder, "names.json")):
             with open(os.path.join(folder, "names.json")) as file:
-                names = {of["param"]: name for name, of in json.load(file).items() if of["kind"] == "renamed"}
-        self.gradients = {
-            names.get(n, n): (t, norm(t.values)) for n, t in tensors.read(os.path.join(folder, "grads.safetensors")).items()
-        }
+                names = {n: of for n, of in json.load(file).items() if of["param"] in golden}
+        self.gradients = {}
+        for name, of in names.items():
+            t = golden[of["param"]]
+            if of.get("kind") == "expert":                              # rows of one expert of a stack [experts, rows, columns]
+                (first, last), (_, rows, columns) = of["rows"], t.shape
+                at = (of["index"] * rows + first) * columns
+                t = tensors.Tensor(t.dtype, (last - first, columns), t.values[at : at + (last - first) * columns])
+            self.gradients[name] = (t, norm(t.values))
         self.whole = norm([n for _, n in self.gradients.values()])
         with open(os.path.join(folder, "case.json")) as file:
             self.prompt = json.load(file).get("prompt", 8)
@@ -111,18 +167,25 @@ def one_case(checks, case, scratch):
     tensors.write(given, {k: case.io[k] for k in ("input_ids", "labels")})
     prompt = ",".join(str(i) for i in case.io["input_ids"].values[: case.prompt])
     greedy = ",".join(str(i) for i in case.io["greedy"].values)
-    every = [tp for tp in range(1, c["num_attention_heads"] + 1) if legal(c, tp)]
+    every = [tp for tp in range(1, heads_of(c) + 1) if legal(c, tp)]
     possible = [tp for tp in RANKS if tp in every]
     worst = [0.0, 0.0, 0.0]
     refused = 0
-    for plan in ("auto", "hf", plan_file(scratch, c)):
+    plans = [("auto",), ("hf",), (plan_file(scratch, c),)]
+    if any("expert" in key for key in c):
+        plans += [("auto", "--ep"), ("auto", "--ep", "--ep-engine", "masked")]
+    for plan, *ep in plans:
         for tp in RANKS:
-            label = f"{case.name}, plan {os.path.basename(plan)}, tp {tp}"
+            label = " ".join([f"{case.name}, plan {os.path.basename(plan)}", *ep]) + f", tp {tp}"
             output = os.path.join(scratch, "out.safetensors")
             if os.path.exists(output):
                 os.remove(output)
-            r = run("run", case.folder, "--tp", tp, "--plan", plan, "--input", given, "--output", output, "--grad")
-            if tp not in possible:
+            r = run("run", case.folder, "--tp", tp, "--plan", plan, "--input", given, "--output", output, "--grad", *ep)
+            if legal(c, tp, plan) and refused_plan(c, plan):
+                # One rank drifts from nobody, but its plan is the same plan.
+                checks.that(r.status == 2 and r.code == refused_plan(c, plan), f"{label}: refused with SP{refused_plan(c, plan)}", r)
+                continue
+            if not legal(c, tp, plan):
                 refused += 1
                 checks.that(r.status == 2 and r.code == 105 and not os.path.exists(output), f"{label}: refused with SP105", r)
                 named = re.search(r"legal ((?:\d+, )*\d+)\]", r.err)
@@ -144,6 +207,7 @@ def one_case(checks, case, scratch):
                     tp,
                     "--plan",
                     plan,
+                    *ep,
                     "--tokens",
                     prompt,
                     "--new",

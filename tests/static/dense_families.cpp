@@ -6,6 +6,8 @@
 #include <shardproof/families/glm4.hpp>
 #include <shardproof/families/gpt_neox.hpp>
 #include <shardproof/families/granite.hpp>
+#include <shardproof/families/llama.hpp>
+#include <shardproof/families/olmo2.hpp>
 #include <shardproof/families/phi.hpp>
 #include <shardproof/families/starcoder2.hpp>
 #include "family_costs.hpp"
@@ -22,3 +24,12 @@ static_assert(costs(step<families::phi, families::phi_plan>(4), 9, 4));
 static_assert(costs(step<families::phi, families::phi_plan>(4, false, true), 9, 4 + 12));            // weight and bias of two norms a layer
 static_assert(costs(step<families::gpt_neox_lm, families::gpt_neox_plan>(4), 9, 7));
 static_assert(costs(step<families::gpt_neox_lm, families::gpt_neox_plan>(1), 0, 0));
+
+// olmo2: llama's collectives, and for each of the two norms over sharded heads in a layer one all-reduce forward and one backward, of one
+// number a token: the sum of squares, and its gradient. 10 tokens, 3 layers, 4 bytes.
+constexpr auto normed = step<families::olmo2, families::olmo2_plan>(4), plain = step<families::llama, families::llama_plan>(4);
+static_assert(costs(plain, 9, 7) && costs(normed, 9 + 6, 7 + 6));
+static_assert(normed.forward.bytes == plain.forward.bytes + 6 * 10 * 4);
+static_assert(normed.backward.bytes == plain.backward.bytes + 6 * 10 * 4);
+static_assert(costs(step<families::olmo2, families::olmo2_plan>(8), 15, 13));                  // 8 ranks share 4 KV heads
+static_assert(costs(step<families::olmo2, families::olmo2_plan>(1), 0, 0));

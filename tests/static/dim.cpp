@@ -42,7 +42,7 @@ static_assert(sp::info<sp::out<hidden>>.name == "hidden");
 static_assert(sp::info<sp::in<hidden>>.name == "hidden");
 static_assert(sp::info<sp::rows<hidden>>.name == "hidden");
 static_assert(sp::info<sp::width<hidden>>.name == "hidden");
-static_assert(sp::info<sp::experts<n_experts>>.name == "n_experts");
+static_assert(sp::info<sp::per_expert<n_experts>>.name == "n_experts");
 // a fused dimension is called so; a renamed one by its new name
 static_assert(sp::info<gate_up>.name == "fused");
 static_assert(sp::info<keys>.name == "keys_tag");
@@ -115,7 +115,7 @@ static_assert(sp::info<sp::out<hidden>>.is == sp::role::out);
 static_assert(sp::info<sp::in<hidden>>.is == sp::role::in);
 static_assert(sp::info<sp::rows<hidden>>.is == sp::role::rows);
 static_assert(sp::info<sp::width<hidden>>.is == sp::role::width);
-static_assert(sp::info<sp::experts<n_experts>>.is == sp::role::experts);
+static_assert(sp::info<sp::per_expert<n_experts>>.is == sp::role::experts);
 // one dimension in two roles is two dimensions with one base
 static_assert(&sp::info<sp::out<hidden>> != &sp::info<sp::in<hidden>>);
 static_assert(&sp::info<sp::out<hidden>> != &sp::info<hidden>);

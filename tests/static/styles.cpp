@@ -219,10 +219,75 @@ static_assert(!sp::suits<sp::rowwise, table>());
 static_assert( sp::suits<sp::colwise, head>());
 static_assert( sp::suits<sp::replicated, head>());
 static_assert(!sp::suits<sp::embedding_rowwise, head>());
-// a bias that is always there rules a pending sum out; one that may be absent does not
-static_assert(!sp::suits<sp::rowwise_partial, biased_down>());
+// one rank adds the bias of a pending sum
+static_assert( sp::suits<sp::rowwise_partial, biased_down>());
 static_assert( sp::suits<sp::rowwise_partial, down>());
 static_assert( sp::suits<sp::rowwise, biased_down>());
+
+// ---- styles of experts, regions and tables --------------------------------------------------------------------------------------
+struct n_experts : sp::dim<6, sp::units, sp::uneven> {};
+using router = sp::topk_router<hidden, n_experts>;
+using expert_up = sp::detail::free_kind<sp::dims<sp::per_expert<n_experts>, sp::out<sp::fused<ffn, ffn>>, sp::in<hidden>>>;
+using expert_down = sp::detail::free_kind<sp::dims<sp::per_expert<n_experts>, sp::out<hidden>, sp::in<ffn>>>;
+using region = sp::detail::region_kind;
+static_assert( sp::suits<sp::grouped_gemm, expert_up>());
+static_assert( sp::suits<sp::grouped_gemm, expert_down>());
+static_assert( sp::suits<sp::packed_colwise, expert_up>());
+static_assert( sp::suits<sp::rowwise, expert_down>());
+static_assert( sp::suits<sp::replicated_as_partial, expert_down>());
+static_assert(!sp::suits<sp::packed_colwise, expert_down>());
+static_assert(!sp::suits<sp::grouped_gemm, up>());
+static_assert(!sp::suits<sp::moe_tp_experts, expert_up>());
+static_assert(!sp::suits<sp::moe_tp_experts, up>());
+static_assert(!sp::suits<sp::ep_dispatch_experts, up>());
+static_assert(!sp::suits<sp::moe_identity_expert, hidden_norm>());
+static_assert(!sp::suits<sp::all_reduce_region, up>());
+static_assert( sp::suits<sp::moe_tp_experts, region>());
+static_assert( sp::suits<sp::moe_tp_experts_partial, region>());
+static_assert( sp::suits<sp::ep_dispatch_experts, region>());
+static_assert( sp::suits<sp::moe_identity_expert, region>());
+static_assert( sp::suits<sp::all_reduce_region, region>());
+static_assert( sp::suits<sp::replicated, region>());
+static_assert(!sp::suits<sp::replicated_with_grad_allreduce, region>());
+static_assert(!sp::suits<sp::colwise, region>());
+static_assert(!sp::suits<sp::ep_router, region>());
+static_assert( sp::suits<sp::ep_router, router>());
+static_assert( sp::suits<sp::replicated, router>());
+static_assert(!sp::suits<sp::colwise, router>());
+static_assert(!sp::suits<sp::rowwise, router>());
+static_assert(!sp::suits<sp::ep_router, up>());
+static_assert( sp::suits<sp::embedding_colwise, table>());
+static_assert(!sp::suits<sp::embedding_colwise, up>());
+static_assert( sp::suits<sp::mla_kv_a_proj, fused_up>());
+static_assert(!sp::suits<sp::mla_kv_a_proj, up>());
+static_assert(!sp::suits<sp::packed_rowwise, up>());
+static_assert( sp::suits<sp::packed_rowwise, sp::linear<sp::fused<ffn, ffn>, hidden>>());
+
+// ---- experts: rows are where their matrices are ---------------------------------------------------------------------------------
+struct rows_of_tokens : sp::dim<> {};
+constexpr auto I_ = sp::invariant::value, R_ = sp::replicate::value, P_ = sp::partial::value, V_ = sp::varying::value;
+constexpr auto tokens_cut = S<seq>::value, features_cut = S<hidden>::value, rows_cut = sp::shard<sp::routed>::value;
+constexpr auto dealt = sp::shard<sp::per_expert<n_experts>>::value, inside = sp::packed<sp::out<sp::fused<ffn, ffn>>>::value, inside_down = sp::shard<sp::in<ffn>>::value;
+constexpr sp::outcome sent(sp::placement x, sp::placement weights, sp::placement w) { return sp::rules::dispatch(x, weights, w, &sp::info<hidden>, &sp::info<sp::routed>); }
+static_assert(sent(I_, I_, I_).to == I_ && sent(R_, R_, inside).to == R_ && sent(R_, R_, dealt).to == rows_cut && sent(tokens_cut, tokens_cut, dealt).to == rows_cut);
+static_assert(sent(tokens_cut, tokens_cut, R_).to == rows_cut && sent(features_cut, R_, R_).to == features_cut && sent(V_, V_, R_).to == V_);
+static_assert(sent(I_, I_, dealt).broken == sp::code::needs_f && sent(I_, R_, dealt).broken == sp::code::needs_f && sent(R_, I_, inside).broken == sp::code::needs_f);
+static_assert(sent(P_, R_, dealt).broken == sp::code::nonlinear_partial && sent(R_, P_, dealt).broken == sp::code::nonlinear_partial);
+static_assert(sent(tokens_cut, R_, dealt).broken == sp::code::operands_differ && sent(R_, tokens_cut, dealt).broken == sp::code::operands_differ);
+static_assert(sent(features_cut, R_, dealt).broken == sp::code::operands_differ && sent(features_cut, I_, R_).broken == sp::code::operands_differ && sent(V_, V_, dealt).broken == sp::code::operands_differ);
+constexpr sp::outcome times(sp::placement x, sp::placement w) { return sp::rules::grouped(x, w, &sp::info<ffn>, &sp::info<sp::routed>); }
+static_assert(times(rows_cut, dealt).to == rows_cut && times(R_, inside).to == sp::packed<sp::fused<ffn, ffn>>::value && times(S<ffn>::value, inside_down).to == P_ && times(I_, I_).to == I_);
+static_assert(times(rows_cut, R_).to == rows_cut && times(R_, R_).to == R_);
+static_assert(times(I_, dealt).broken == sp::code::needs_f && times(R_, dealt).broken == sp::code::operands_differ && times(P_, dealt).broken == sp::code::nonlinear_partial && times(S<ffn>::value, dealt).broken == sp::code::operands_differ);
+static_assert(times(rows_cut, I_).broken == sp::code::drifting_parameter && times(rows_cut, inside).broken == sp::code::operands_differ && times(R_, inside_down).broken == sp::code::contraction);
+constexpr sp::outcome summed(sp::placement x, sp::placement weights) { return sp::rules::combine(x, weights, &sp::info<sp::routed>); }
+static_assert(summed(I_, I_).to == I_ && summed(R_, R_).to == R_ && summed(P_, R_).to == P_ && summed(rows_cut, R_).to == P_ && summed(rows_cut, tokens_cut).to == tokens_cut);
+static_assert(summed(rows_cut, I_).broken == sp::code::needs_f && summed(rows_cut, P_).broken == sp::code::nonlinear_partial && summed(rows_cut, V_).broken == sp::code::operands_differ);
+static_assert(summed(P_, I_).broken == sp::code::partial_with_whole && summed(R_, I_).broken == sp::code::needs_f && summed(P_, P_).broken == sp::code::nonlinear_partial);
+constexpr sp::outcome plus(sp::placement x, sp::placement b) { return sp::rules::grouped_bias(x, b, &sp::info<sp::routed>); }
+static_assert(plus(rows_cut, dealt).to == rows_cut && plus(I_, I_).to == I_ && plus(P_, P_).to == P_ && plus(rows_cut, R_).to == rows_cut && plus(S<ffn>::value, sp::shard<sp::out<ffn>>::value).to == S<ffn>::value);
+static_assert(plus(P_, I_).broken == sp::code::partial_with_whole && plus(P_, dealt).broken == sp::code::partial_with_whole && plus(R_, dealt).broken == sp::code::operands_differ);
+static_assert(plus(rows_cut, I_).broken == sp::code::drifting_parameter && plus(S<ffn>::value, R_).broken == sp::code::operands_differ);
 
 // ---- sequence parallelism: the boundary is S(seq), and the same styles follow it -------------------------------------------------
 inline constexpr auto along_seq = sp::plan{sp::colwise{"up_proj"}, sp::rowwise{"down_proj"}, sp::embedding_rowwise{"embed_tokens"}, sp::packed_colwise{"gate_up_proj"}}.with_boundary<S<seq>>();

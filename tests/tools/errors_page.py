@@ -46,7 +46,6 @@ WHEN = {0: "when a call or a command makes no sense",
         6: "when a file is read or written, before any rank computes"}
 # Sentences that nothing raises, and why they are in the catalogue.
 RESERVED = {
-    "incomplete_experts": "Kept for the styles of expert layers, which are not in the library yet: nothing raises it.",
     "no_such_axis": "Nothing raises it: an axis is a type (`sp::tp`, `sp::dp`), and a name that does not exist is the compiler's "
                     "own error. The number is kept for meshes that are read at start-up.",
     "nothing_to_save": "Nothing raises it: `sp::save` writes parameters, and no style can place one as Partial or Varying. The "

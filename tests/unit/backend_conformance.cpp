@@ -131,6 +131,9 @@ const function functions[] = {
     {"shift", sp::unary::shift, 0.25, [](double x) { return x + 0.25; }},
     {"softcap", sp::unary::softcap, 30, [](double x) { return 30 * std::tanh(x / 30); }},
     {"exp", sp::unary::exp, 0, [](double x) { return std::exp(x); }},
+    {"rsqrt", sp::unary::rsqrt, 100, [](double x) { return 1 / std::sqrt(x + 100); }},
+    {"at_most", sp::unary::at_most, 0.7, [](double x) { return std::min(x, 0.7); }},
+    {"clamp", sp::unary::clamp, 0.7, [](double x) { return std::max(std::min(x, 0.7), -0.7); }},
 };
 }  // namespace
 
@@ -165,6 +168,8 @@ TEST_CASE("functions have their limits, and NaN stays NaN", "[conformance]") {
       CHECK(off(result(sp::unary::tanh), {1, -1, std::nan(""), 0}) < 1e-7);
       CHECK(off(result(sp::unary::softcap), {1, -1, std::nan(""), 0}) < 1e-7);
       CHECK(off(result(sp::unary::relu), {inf, 0, std::nan(""), 0}) < 1e-7);
+      CHECK(off(result(sp::unary::at_most), {1, -inf, std::nan(""), 0}) < 1e-7);
+      CHECK(off(result(sp::unary::clamp), {1, -1, std::nan(""), 0}) < 1e-7);
     }
 }
 

@@ -255,6 +255,94 @@ TEST_CASE("the loss survives logits that would overflow exp", "[conformance]") {
   }
 }
 
+TEST_CASE("rows are scaled one by one, and their products add up", "[conformance]") {
+  for (sp::backend* b : devices())
+    for (const dtype t : compute_types)
+      for (const sp::shape& s : row_shapes) {
+        const long n = s[-1], rows = s.count() / n;
+        CAPTURE(sp::name_of(t), rows, n);
+        const on_device x(*b, t, s, noise(s.count(), 1)), z(*b, t, s, noise(s.count(), 2)), k(*b, t, {rows}, noise(rows, 3)), y(*b, t, s);
+        numbers want = x.values(), dots(std::size_t(rows), 0.0);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          dots[i / std::size_t(n)] += 0.5 * want[i] * z.values()[i];
+          want[i] *= k.values()[i / std::size_t(n)];
+        }
+        b->scale_rows(y.v, x.v, k.v, false);
+        CHECK(off(y.values(), want) < tolerance(t));
+        b->scale_rows(y.v, x.v, k.v, true);
+        CHECK(off(y.values(), 2 * want) < 2 * tolerance(t));
+        const on_device d(*b, t, {rows});
+        b->row_dot(d.v, x.v, z.v, 0.5);
+        CHECK(off(d.values(), dots) < tolerance(t));
+        b->row_dot(d.v, x.v, z.v, 0.5);
+        CHECK(off(d.values(), 2 * dots) < 2 * tolerance(t));
+      }
+}
+
+TEST_CASE("a router chooses the best experts of the best groups, and weighs them as its rule says", "[conformance]") {
+  for (sp::backend* b : devices())
+    for (const dtype t : compute_types)
+      for (const bool sigmoid : {false, true})
+        for (const bool renormalised : {false, true})
+          for (const long groups : {1L, 3L})
+            for (const bool biased : {false, true}) {
+              const long rows = 5, n = 12, k = 3;
+              CAPTURE(sp::name_of(t), sigmoid, renormalised, groups, biased);
+              const on_device logits(*b, t, {rows, n}, 3 * noise(rows * n, 1)), bias(*b, t, {n}, 0.2 * noise(n, 2)), w(*b, t, {rows, k}), ids(*b, dtype::i64, {rows, k});
+              sp::route_args a;
+              a.weights = w.v, a.ids = ids.v, a.logits = logits.v;
+              if (biased) a.bias = bias.v;
+              a.how = {.chosen = k, .score = sigmoid ? sp::router_score::sigmoid : sp::router_score::softmax, .renormalised = renormalised, .sum_eps = 0.01, .scale = 1.5,
+                       .groups = groups, .kept_groups = groups == 1 ? 1L : 2L, .group_by_two = true};
+              b->route(a);
+              const numbers x = logits.values(), extra = bias.values(), found = ids.values(), weights = w.values();
+              for (std::size_t r = 0; r < std::size_t(rows); ++r) {
+                numbers score(12), by(12);
+                double all = 0;
+                for (std::size_t j = 0; j < 12; ++j) all += std::exp(x[r * 12 + j]);
+                for (std::size_t j = 0; j < 12; ++j) score[j] = sigmoid ? 1 / (1 + std::exp(-x[r * 12 + j])) : std::exp(x[r * 12 + j]) / all, by[j] = score[j] + (biased ? extra[j] : 0);
+                std::vector<std::pair<double, std::size_t>> group_worth;
+                const std::size_t size = 12 / std::size_t(groups);
+                for (std::size_t g = 0; g < std::size_t(groups); ++g) {
+                  numbers of(by.begin() + long(g * size), by.begin() + long((g + 1) * size));
+                  std::sort(of.rbegin(), of.rend());
+                  group_worth.emplace_back(of[0] + of[1], g);
+                }
+                std::sort(group_worth.rbegin(), group_worth.rend());
+                group_worth.resize(std::size_t(a.how.kept_groups));
+                std::vector<std::pair<double, std::size_t>> candidates;
+                for (const auto& [worth, g] : group_worth) for (std::size_t j = g * size; j < (g + 1) * size; ++j) candidates.emplace_back(by[j], j);
+                std::sort(candidates.rbegin(), candidates.rend());
+                double sum = 0;
+                for (std::size_t i = 0; i < 3; ++i) sum += score[candidates[i].second];
+                for (std::size_t i = 0; i < 3; ++i) {
+                  CHECK(found[r * 3 + i] == double(candidates[i].second));
+                  CHECK(std::abs(weights[r * 3 + i] - 1.5 * score[candidates[i].second] / (renormalised ? sum + 0.01 : 1)) < tolerance(t));
+                }
+              }
+              if (t != dtype::f64) continue;
+              const on_device g(*b, t, {rows, k}, noise(rows * k, 4)), d(*b, t, {rows, n});
+              a.dweights = g.v, a.dlogits = d.v;
+              b->route_backward(a);
+              const numbers once = d.values();
+              CHECK(gradient_off(logits, once, [&] { return b->route(a), dot(w.values(), g.values()); }) < 1e-6);
+              b->route(a);
+              b->route_backward(a);
+              CHECK(off(d.values(), 2 * once) < 1e-13);
+            }
+}
+
+TEST_CASE("a router of numbers that are none still names experts there are", "[conformance]") {
+  for (sp::backend* b : devices()) {
+    const on_device logits(*b, dtype::f32, {2, 4}, {std::nan(""), std::nan(""), std::nan(""), std::nan(""), 0, std::nan(""), 1, -1}), w(*b, dtype::f32, {2, 2}), ids(*b, dtype::i64, {2, 2});
+    sp::route_args a;
+    a.weights = w.v, a.ids = ids.v, a.logits = logits.v, a.how = {.chosen = 2, .by_logit = true};
+    b->route(a);
+    for (const double i : ids.values()) CHECK((i >= 0 && i < 4));
+    CHECK(ids.values()[0] != ids.values()[1]);
+  }
+}
+
 TEST_CASE("row_argmax finds the first of the largest", "[conformance]") {
   for (sp::backend* b : devices())
     for (const dtype t : compute_types)

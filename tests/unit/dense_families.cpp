@@ -5,13 +5,14 @@
 #include <vector>
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/families/make.hpp>
+#include <shardproof/io/checkpoint.hpp>
 #include <shardproof/shardproof.hpp>
 
 using sp::plan_choice;
 
 namespace {
 
-const char* const types[] = {"cohere2", "gemma2", "gemma3_text", "glm4", "gpt_neox", "granite", "phi", "starcoder2"};
+const char* const types[] = {"cohere2", "gemma2", "gemma3_text", "glm4", "gpt_neox", "granite", "olmo2", "phi", "starcoder2"};
 
 /// 8 query heads over 4 groups (8 in gpt_neox), an uneven vocabulary and mlp, 2 layers; what `more` says goes before.
 std::string text_of(const std::string& type, const std::string& more = "") {
@@ -50,10 +51,11 @@ struct outcome {
   double loss = 0;
   std::vector<double> gradients;
 };
-outcome step(const sp::configuration& c, plan_choice p, int tp) {
+/// `text`: the plan, where it is given at start-up.
+outcome step(const sp::configuration& c, plan_choice p, int tp, const std::string& text = {}) {
   outcome out;
   sp::run(tp, [&] {
-    const auto m = sp::make_causal_lm(c, p);
+    const auto m = sp::make_causal_lm(c, p, text);
     sp::initialise(m->parameters(), 7, 0.3, sp::dtype::f64);
     const std::vector<long> numbers = {1, 20, 36, 4, 20, 0, 19, 35, 20, 2, 3, 9};
     const auto ids = sp::erased_ids(sp::whole(sp::tokens{2, 6}, numbers));
@@ -103,6 +105,7 @@ TEST_CASE("the dense families' parameters are named as in checkpoints") {
   CHECK(layer_names("glm4", R"("attention_bias": false)") ==
         with(with({"input_layernorm.weight"}, attention, {"post_self_attn_layernorm.weight", "post_attention_layernorm.weight"}),
              {"mlp.gate_up_proj.weight", "mlp.down_proj.weight"}, {"post_mlp_layernorm.weight"}));
+  CHECK(layer_names("olmo2") == with(with({}, attention, normed), with({"post_attention_layernorm.weight"}, gated, {"post_feedforward_layernorm.weight"}), {}));
   CHECK(layer_names("starcoder2", R"("use_bias": false)") ==
         with(with({"input_layernorm.weight", "input_layernorm.bias"}, attention, {"post_attention_layernorm.weight", "post_attention_layernorm.bias"}),
              {"mlp.c_fc.weight", "mlp.c_proj.weight"}, {}));
@@ -164,6 +167,10 @@ TEST_CASE("the dense families' options are read, and default to what transformer
   CHECK((z.attention_bias && z.rope.full.partial == 0.5 && z.rope.full.interleaved && z.norm_eps == 1.5625e-7));
   CHECK(config_of("glm4", R"("rope_parameters": {"partial_rotary_factor": 1.0})").rope.full.partial == 1);
 
+  const auto o = config_of("olmo2");
+  CHECK((!o.attention_bias && o.norm_eps == 1e-5 && o.pad_token_id == 1 && o.mask_of(1).window == 0 && config_of("olmo2", R"("attention_bias": true)").attention_bias));
+  CHECK_THAT(refusal("olmo2", R"("sliding_window": 3)"), Contains("SP606") && Contains("sliding_window"));
+
   const auto p = config_of("phi");
   CHECK((p.hidden_act == act::gelu_tanh && p.rope.full.partial == 0.5 && !p.qk_norm && config_of("phi", R"("qk_layernorm": true)").qk_norm));
   CHECK_THAT(refusal("phi", R"("tie_word_embeddings": true)"), Contains("SP606"));
@@ -186,9 +193,49 @@ TEST_CASE("and so they do where the options are turned") {
   agree(config_of("gemma2", R"("sliding_window": 2, "attention_bias": true, "tie_word_embeddings": false)"), "gemma2");
   agree(config_of("gemma3_text", R"("sliding_window": 2, "sliding_window_pattern": 2, "final_logit_softcapping": 4)"), "gemma3_text");
   agree(config_of("glm4", R"("attention_bias": false, "tie_word_embeddings": true)"), "glm4");
+  agree(config_of("olmo2", R"("attention_bias": true, "tie_word_embeddings": true, "num_key_value_heads": 2)"), "olmo2");
   // transformers' plan leaves the norms on sharded heads without a synchronised gradient.
   const auto normed = config_of("phi", R"("qk_layernorm": true)");
   agree(normed, "phi", {plan_choice::automatic});
   CHECK_THROWS_WITH(sp::make_causal_lm(normed, plan_choice::published, {}, 2), Contains("SP301") && Contains("q_layernorm"));
   agree(config_of("gpt_neox", R"("use_parallel_residual": false, "attention_bias": false, "tie_word_embeddings": true)"), "gpt_neox");
+}
+
+TEST_CASE("a norm over all heads is flat in a file, and takes one number a token from the other ranks") {
+  const auto c = config_of("olmo2");
+  for (const plan_choice p : {plan_choice::automatic, plan_choice::published}) {
+    const auto m = sp::make_causal_lm(c, p, {}, 4);
+    int norms = 0;
+    for (const auto& v : m->parameters()) {
+      if (v.name.find("_norm.weight") == v.name.npos || v.name.find("self_attn") == v.name.npos) continue;
+      ++norms;
+      const long all = v.name.find("q_norm") != v.name.npos ? 32 : 16;
+      CHECK(sp::io::stored_shape(v) == std::vector<std::int64_t>{all});
+      CHECK(v.local_count({{1, 0, 0}, {4, 1, 1}}) == (p == plan_choice::automatic ? double(all) / 4 : double(all)));
+    }
+    CHECK(norms == 4);
+  }
+  // Under a text that leaves the norms out, the heads they are to be taken over are missing on every rank.
+  const std::string text = R"({"model.layers.*.self_attn.q_proj": "colwise", "model.layers.*.self_attn.k_proj": "colwise",
+      "model.layers.*.self_attn.v_proj": "colwise", "model.layers.*.self_attn.o_proj": "rowwise")";
+  CHECK_THROWS_WITH(sp::make_causal_lm(c, plan_choice::run_time, text + "}", 2), Contains("SP101") && Contains("q_norm") && Contains("sharded_norm"));
+  const std::string norms = R"(,
+      "model.layers.*.self_attn.q_norm": "sharded_norm", "model.layers.*.self_attn.k_norm": "sharded_norm"})";
+  const outcome alone = step(c, plan_choice::none, 1);
+  for (const int tp : {1, 2, 3, 4, 8}) {
+    INFO("tp " << tp);
+    if (tp == 3) {                                                          // 4 groups of heads
+      CHECK_THROWS_WITH(sp::make_causal_lm(c, plan_choice::run_time, text + norms, tp), Contains("SP105"));
+      continue;
+    }
+    const outcome shared = step(c, plan_choice::run_time, tp, text + norms);
+    CHECK(shared.loss == Approx(alone.loss).epsilon(1e-12));
+    REQUIRE(shared.gradients.size() == alone.gradients.size());
+    double off = 0;
+    for (std::size_t i = 0; i < alone.gradients.size(); ++i) off = std::max(off, std::abs(shared.gradients[i] - alone.gradients[i]));
+    CHECK(off < 1e-11);
+  }
+  // A style for the outputs of linear layers is not one for norms.
+  const auto colwise = R"({"model.layers.*.self_attn.q_norm": "colwise"})";
+  CHECK_THROWS_WITH(sp::make_causal_lm(c, plan_choice::run_time, colwise, 2), Contains("SP204") && Contains("q_norm"));
 }

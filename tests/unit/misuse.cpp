@@ -103,12 +103,12 @@ TEST_CASE("a free parameter bears its own name and shape") {
   const auto all = sp::parameters(m);
   REQUIRE(all.size() == 3);
   CHECK(all[1].name == "pos");
-  CHECK(all[1].free);
+  CHECK(all[1].unroled);
   CHECK((all[1].global.rank == 2 && all[1].global.n[0] == 3 && all[1].global.n[1] == 6));
   net<sp::at<at_start_up>> n;
   ready(n);
   CHECK(sp::parameters(n)[1].name == "pos");
-  CHECK_FALSE(all[0].free);
+  CHECK_FALSE(all[0].unroled);
 }
 
 TEST_CASE("a plan is bound before there are values, and may be read from a text that is gone") {

@@ -20,6 +20,8 @@
 #include <shardproof/backend/cpu/norm.hpp>
 #include <shardproof/backend/cpu/optimizer.hpp>
 #include <shardproof/backend/cpu/rotate.hpp>
+#include <shardproof/backend/cpu/route.hpp>
+#include <shardproof/backend/cpu/rows.hpp>
 #include <shardproof/backend/cpu/table.hpp>
 #include <shardproof/runtime/backend.hpp>
 namespace shardproof {
@@ -69,6 +71,9 @@ class cpu_backend final : public backend {
     cpu::layer_norm_backward(dx, dw, db, dy, x, w, eps);
   }
 
+  void scale_rows(const view& y, const view& x, const view& s, bool accumulate) override { cpu::scale_rows(y, x, s, accumulate); }
+  void row_dot(const view& s, const view& a, const view& b, double by) override { cpu::row_dot(s, a, b, by); }
+
   void rotate(const rotate_args& a) override { cpu::rotate(a); }
   void attention(const attention_args& a) override { cpu::attention(a); }
   void attention_backward(const attention_args& a) override { cpu::attention_backward(a); }
@@ -78,6 +83,9 @@ class cpu_backend final : public backend {
   void scatter_rows(const view& dtable, const view& dy, const view& ids, long first, long padding) override {
     cpu::scatter_rows(dtable, dy, ids, first, padding);
   }
+
+  void route(const route_args& a) override { cpu::route(a); }
+  void route_backward(const route_args& a) override { cpu::route_backward(a); }
 
   void row_max(const view& top, const view& logits) override { cpu::row_max(top, logits); }
   void row_exp_sum(const view& sum, const view& hit, const view& logits, const view& top, const view& labels, long first) override {

@@ -38,6 +38,7 @@ enum class deal : unsigned char { items, units, groups, grouped };
 struct units;                                          ///< dealt out whole and evenly: ungrouped heads, experts
 struct groups;                                         ///< units that are copied when the ranks are a multiple of them: KV heads
 struct uneven;                                         ///< units may be dealt unevenly, some ranks may get none
+struct ragged;                                         ///< how many a rank holds is a fact of the data: tokens on their way to experts
 template <long N> struct blocks_of;                    ///< dealt in blocks of N items: quantisation blocks
 template <class G> struct grouped_by { using group = G; };   ///< follows G, which is `groups`: query heads
 
@@ -55,7 +56,7 @@ template <long Extent = dynamic, class... Options> struct dim {
   static constexpr long static_extent = Extent;
   using group = typename detail::group_in<Options...>::type;
   static constexpr long block = detail::block_in<Options...>::size;
-  static constexpr bool is_uneven = (std::is_same_v<uneven, Options> || ...);
+  static constexpr bool is_uneven = (std::is_same_v<uneven, Options> || ...), is_ragged = (std::is_same_v<ragged, Options> || ...);
   static constexpr deal dealt = !std::is_void_v<group>                                   ? deal::grouped
                                 : (std::is_same_v<groups, Options> || ...)              ? deal::groups
                                 : (std::is_same_v<units, Options> || ...) || block > 1  ? deal::units
@@ -76,6 +77,17 @@ template <class... D> struct fused : dim<((D::static_extent == dynamic) || ...) 
 };
 inline constexpr int max_parts = 6;
 
+/// Several dimensions as one, the first outermost: heads x features inside a fused dimension. Dealt as the first is; `split` gives the
+/// dimensions back.
+template <class Lead, class... Inner> struct flat
+    : dim<(Lead::static_extent == dynamic || ((Inner::static_extent == dynamic) || ...)) ? dynamic : (Lead::static_extent * ... * Inner::static_extent)> {
+  using lead = Lead;
+  using factors = dims<Lead, Inner...>;
+};
+
+/// One of several values that lie side by side: fused<lane<0>, lane<1>> behind a dimension holds its pairs, and `split` takes them apart.
+template <int I> struct lane : dim<1> { static constexpr bool dropped = true; };
+
 /// D under another name: a tensor that would carry a dimension twice (scores seq x seq) renames one.
 template <class Name, class D> struct as : D { using renamed = D; };
 
@@ -85,21 +97,21 @@ template <class D> struct out : D { using base = D; static constexpr role is = r
 template <class D> struct in : D { using base = D; static constexpr role is = role::in; };              ///< a layer's input features
 template <class D> struct rows : D { using base = D; static constexpr role is = role::rows; };          ///< rows of a table
 template <class D> struct width : D { using base = D; static constexpr role is = role::width; };        ///< columns of a table
-template <class D> struct experts : D { using base = D; static constexpr role is = role::experts; };    ///< one per expert
+template <class D> struct per_expert : D { using base = D; static constexpr role is = role::experts; }; ///< one per expert
 
 /// A dimension as a value: what the rule table, the partition and erased code see. One object per type; compared by address.
 struct dim_info {
   std::string_view name;
   long extent = dynamic;
   deal dealt = deal::items;
-  bool uneven = false;
+  bool uneven = false, ragged = false;
   role is = role::none;
   long block = 1;
   const dim_info* group = nullptr;
   const dim_info* base = nullptr;                      ///< the dimension without its role
   const dim_info* renamed = nullptr;                   ///< the dimension whose extent this one has
-  int parts = 0;
-  std::array<const dim_info*, max_parts> part{};
+  int parts = 0, factors = 0;                          ///< of a fused dimension, of a flat one
+  std::array<const dim_info*, max_parts> part{};       ///< the one's parts, the other's factors
 };
 namespace detail { template <class D> constexpr dim_info describe(); }
 template <class D> inline constexpr dim_info info = detail::describe<D>();
@@ -127,12 +139,19 @@ template <class D> constexpr dim_info describe() {
     i.extent = D::static_extent;
     i.parts = D::parts::rank;
     i.part = infos_of(typename D::parts{});
+  } else if constexpr (requires { typename D::factors; }) {
+    i = info<typename D::lead>;
+    i.name = "flat";
+    i.extent = D::static_extent;
+    i.factors = D::factors::rank;
+    i.part = infos_of(typename D::factors{});
   } else {
     i.name = type_name<D>();
     i.extent = D::static_extent;
     i.dealt = D::dealt;
     i.block = D::block;
     i.uneven = D::is_uneven;
+    i.ragged = D::is_ragged;
     if constexpr (!std::is_void_v<typename D::group>) {
       i.group = &info<typename D::group>;
       i.uneven = D::is_uneven || D::group::is_uneven;
@@ -144,6 +163,8 @@ template <class D> constexpr dim_info describe() {
 
 /// A parameter's dimension without its role.
 constexpr const dim_info* base_of(const dim_info* d) { return d && d->base ? d->base : d; }
+/// The factor of a flat dimension that is dealt; any other dimension itself.
+constexpr const dim_info* lead_of(const dim_info* d) { return base_of(d)->factors ? base_of(d)->part[0] : base_of(d); }
 
 // ---- lists of dimensions ------------------------------------------------------------------------------------------------
 namespace detail {
@@ -169,6 +190,9 @@ template <class H, class... T, class... L> struct drop_back_impl<dims<H, T...>, 
 template <class... T, class... L> struct drop_back_impl<dims<T...>, dims<>, dims<L...>> { using type = dims<L..., T...>; };
 template <class D, int N, class Lead> struct chop_impl { using type = Lead; };
 template <class H, class... T, int N, class... L> requires (int(sizeof...(T)) >= N) struct chop_impl<dims<H, T...>, N, dims<L...>> : chop_impl<dims<T...>, N, dims<L..., H>> {};
+template <role R, class D, class Done = dims<>> struct of_role { using type = Done; };
+template <role R, class H, class... T, class... Done> struct of_role<R, dims<H, T...>, dims<Done...>>
+    : of_role<R, dims<T...>, std::conditional_t<info<H>.is == R, dims<Done..., H>, dims<Done...>>> {};
 template <class... D> inline constexpr bool distinct = true;
 template <class H, class... T> inline constexpr bool distinct<H, T...> = !(std::is_same_v<H, T> || ...) && distinct<T...>;
 }  // namespace detail
@@ -178,6 +202,8 @@ template <class D> using as_dims = typename detail::as_dims_impl<D>::type;
 template <class... L> using concat = typename detail::concat_impl<as_dims<L>...>::type;
 /// Every dimension of the list in that role.
 template <template <class> class Role, class D> using roled = typename detail::roled_impl<Role, as_dims<D>>::type;
+/// Those that have that role.
+template <role R, class D> using with_role = typename detail::of_role<R, as_dims<D>>::type;
 /// Without roles.
 template <class D> using plain = typename detail::plain_impl<D>::type;
 template <int I, class... T> using nth = typename detail::nth_type<I, T...>::type;

@@ -31,7 +31,7 @@ struct extent_table {
   }
 };
 
-/// The global extent of a dimension: its constant, its table entry, or the sum of its parts; `dynamic` if unknown.
+/// The global extent of a dimension: its constant, its table entry, the sum of its parts or the product of its factors; `dynamic` if unknown.
 constexpr long extent_of(const dim_info* d, const extent_table* t) {
   d = base_of(d);
   if (d->extent != dynamic) return d->extent;
@@ -43,6 +43,15 @@ constexpr long extent_of(const dim_info* d, const extent_table* t) {
       sum += n;
     }
     return sum;
+  }
+  if (d->factors) {
+    long product = 1;
+    for (int i = 0; i < d->factors; ++i) {
+      const long n = extent_of(d->part[std::size_t(i)], t);
+      if (n == dynamic) return dynamic;
+      product *= n;
+    }
+    return product;
   }
   if (d->renamed) return extent_of(d->renamed, t);
   return t ? t->find(d) : dynamic;

@@ -22,8 +22,24 @@ constexpr slice chunk(long n, int r, int w) {
   return {a < n ? a : n, b < n ? b : n};
 }
 
+/// Of a flat dimension, how many items each of those that are dealt stands for: the extent of its other factors; `dynamic` if unknown.
+constexpr long items_each(const dim_info* d, const extent_table* t) {
+  long n = 1;
+  for (int i = 1; i < base_of(d)->factors; ++i) {
+    const long f = extent_of(base_of(d)->part[std::size_t(i)], t);
+    if (f == dynamic) return dynamic;
+    n *= f;
+  }
+  return n;
+}
+
 /// How many neighbouring ranks hold the same group: w / n when w is a multiple of n groups, else 1.
-constexpr int copies_of(const dim_info* d, long n, int w) {
+constexpr int copies_of(const dim_info* d, long n, int w, const extent_table* t = nullptr) {
+  if (!d) return 1;
+  if (base_of(d)->factors) {
+    const long each = items_each(d, t);
+    return each > 0 ? copies_of(lead_of(d), n / each, w, t) : 1;
+  }
   d = base_of(d);
   return d && d->dealt == deal::groups && n > 0 && w > n && w % n == 0 ? int(w / n) : 1;
 }
@@ -31,6 +47,12 @@ constexpr int copies_of(const dim_info* d, long n, int w) {
 /// The items of dimension d, of which there are n, that rank r of w holds. `t` knows the extents of groups.
 constexpr slice block_of(const dim_info* d, long n, int r, int w, const extent_table* t = nullptr) {
   d = base_of(d);
+  if (d->factors) {
+    const long each = items_each(d, t);
+    if (each <= 0) return {};
+    const slice s = block_of(lead_of(d), n / each, r, w, t);
+    return {s.begin * each, s.end * each};
+  }
   if (d->dealt == deal::groups) {
     const int c = copies_of(d, n, w);
     return chunk(n, r / c, w / c);
@@ -57,6 +79,11 @@ constexpr slice block_of(const dim_info* d, long n, int r, int w, const extent_t
 constexpr bool dealable(const dim_info* d, long n, int w, const extent_table* t = nullptr, bool summed = false) {
   d = base_of(d);
   if (n == dynamic) return true;
+  if (d->factors) {
+    const long each = items_each(d, t);
+    if (each == dynamic) return true;                                                          // not known yet
+    return each > 0 && n % each == 0 && dealable(lead_of(d), n / each, w, t, summed);
+  }
   if (n % d->block) return false;
   if (d->dealt == deal::grouped) {
     const long g = extent_of(d->group, t);
@@ -125,9 +152,9 @@ constexpr double local_count(const extents& s, const layout_value& p, const spot
   for (int i = 0; i < s.rank; ++i) c *= double(local_extent(s.d[i], s.n[i], p, at, s.table));
   return c;
 }
-/// How many ranks of tp hold each element of a tensor.
+/// How many ranks of tp hold each element of a tensor that is cut in one block.
 constexpr int copies_of(const extents& s, const placement& p, int w) {
-  for (int i = 0; i < s.rank; ++i) if (p.splits() && s.d[i] == p.d) return copies_of(s.d[i], s.n[i], w);
+  for (int i = 0; i < s.rank; ++i) if (p.splits() && s.d[i] == p.d) return copies_of(s.d[i], s.n[i], w, s.table);
   return 1;
 }
 

@@ -119,12 +119,47 @@ constexpr outcome attention(placement q, placement k, placement v, const dim_inf
   return {q.whole() && k.whole() ? code::needs_f : code::heads_differ, q};
 }
 
-/// Part i of a fused dimension.
+/// Part i of a fused dimension; a flat part falls into its factors.
 constexpr outcome part(placement x, const dim_info* whole, int i) {
   if (x.d != whole) return {code::ok, x};
-  if (x.k == kind::packed) return {code::ok, {kind::shard, whole->part[std::size_t(i)]}};
+  if (x.k == kind::packed) return {code::ok, {kind::shard, lead_of(whole->part[std::size_t(i)])}};
   if (x.k == kind::product) return {code::ok, {x.part[std::size_t(i)]}};
   return {code::split_needs_packed, x};
+}
+
+/// Tokens x with the weights of their experts, on their way to experts whose parameters lie as w (with roles). `features` is the last
+/// dimension of x, `routed` that of the rows that come: where experts lie apart a rank gets the rows of its own, from the tokens that every
+/// rank has, or from the ranks that have them.
+constexpr outcome dispatch(placement x, placement weights, placement w, const dim_info* features, const dim_info* routed) {
+  const bool apart = w.splits() && w.d->is == role::experts;
+  if (x.k == kind::partial || weights.k == kind::partial) return {code::nonlinear_partial, x};
+  if (x.k == kind::product || x.k == kind::packed || (apart && x.k == kind::varying)) return {code::operands_differ, x};
+  if (x.splits() && x.d == features) return {apart || weights.k != kind::replicate ? code::operands_differ : code::ok, x};
+  if (!(x == weights)) return {x.whole() && weights.whole() ? code::needs_f : code::operands_differ, x};
+  if (x.splits()) return {code::ok, {kind::shard, routed}};
+  if (apart && x.k == kind::invariant) return {code::needs_f, x};
+  return {code::ok, apart ? placement(kind::shard, routed) : x};
+}
+/// Rows times the matrix of their expert.
+constexpr outcome grouped(placement x, placement w, const dim_info* contracted, const dim_info* routed) {
+  if (!(w.splits() && w.d->is == role::experts)) return contract(x, w, contracted);
+  if (x.k == kind::partial) return {code::nonlinear_partial, x};
+  if (x.k == kind::invariant) return {code::needs_f, x};
+  return {x.k == kind::shard && x.d == routed ? code::ok : code::operands_differ, x};
+}
+/// Rows plus the bias of their expert.
+constexpr outcome grouped_bias(placement x, placement b, const dim_info* routed) {
+  if (b.splits() && b.d->is == role::experts) return {x.k == kind::shard && x.d == routed ? code::ok : x.k == kind::partial ? code::partial_with_whole : code::operands_differ, x};
+  if (x.rank_dependent() && b.k == kind::invariant) return {code::drifting_parameter, x};
+  return add(x, bare(b), true, !(x.splits() && x.d == routed));
+}
+/// The weighted sum of a token's rows, where its weights are.
+constexpr outcome combine(placement x, placement weights, const dim_info* routed) {
+  if (!(x.splits() && x.d == routed)) return multiply(x, weights, false, false);
+  if (weights.k == kind::partial) return {code::nonlinear_partial, x};
+  if (weights.k == kind::invariant) return {code::needs_f, x};
+  if (weights.k == kind::replicate) return {code::ok, partial::value};
+  return {weights.splits() ? code::ok : code::operands_differ, weights};
 }
 
 /// Mean token loss: whole logits, or logits cut over the vocabulary; over cut rows it is a pending sum.
@@ -143,7 +178,7 @@ constexpr bool loss_like(placement p, int axis) { return p.k == kind::invariant 
 constexpr code fed_instead(placement want, placement x, const dim_info* contracted) {
   if (x == want) return code::ok;
   if (x.k == kind::partial) return code::partial_into_layer;
-  if (want.splits() && x.whole()) return contracted && base_of(want.d) != base_of(contracted) ? code::input_placement : code::whole_into_rowwise;
+  if (want.splits() && x.whole()) return contracted && base_of(want.d) == base_of(contracted) ? code::whole_into_rowwise : code::input_placement;
   if (want.splits() && x.d && base_of(x.d)->parts) return code::fused_into_rowwise;
   if (!want.splits() && x.splits() && x.d == contracted) return code::shard_into_colwise;
   return code::input_placement;

@@ -14,6 +14,13 @@
 #include <shardproof/types.hpp>
 namespace shardproof::families {
 
+/// x * by, without a copy where there is nothing to do.
+constexpr auto scaled(const auto& x, double by) {
+  auto y = x;
+  if (by != 1) y = by * x;
+  return y;
+}
+
 /// Grouped-query attention with rotary positions and a window of keys where the configuration has one.
 template <class... Bias> struct rotary_attention {
   template <class At> struct block {
@@ -37,7 +44,28 @@ template <class... Bias> struct rotary_attention {
   };
 };
 
-/// The same with a norm on each query and key head before they turn (Henry et al., arXiv 2010.04245).
+/// The same where only queries, keys and values may have biases: qwen2, glm4.
+template <class At> struct qkv_biased_attention {
+  SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, sp::maybe_bias>);
+  SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
+  SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
+  SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden>);
+  sp::rotary rotary;
+  sp::mask mask;
+  constexpr void configure(const configuration& c, int layer) {
+    q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = c.attention_bias;
+    rotary = c.rotary_of(layer);
+    mask = c.mask_of(layer);
+  }
+  constexpr auto forward(const auto& x, auto&& cache) const {
+    auto q = sp::rope(q_proj(x), cache.positions(), rotary);
+    auto k = sp::rope(k_proj(x), cache.positions(), rotary);
+    auto v = v_proj(x);
+    return o_proj(sp::attention(q, cache.extend(k, v), mask));
+  }
+};
+
+/// As rotary_attention, with a norm on each query and key head before they turn (Henry et al., arXiv 2010.04245).
 template <class At> struct head_normed_attention {
   SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, sp::maybe_bias>);
   SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);

@@ -11,22 +11,16 @@
 #include <shardproof/layer/alternatives.hpp>
 #include <shardproof/layer/embedding.hpp>
 #include <shardproof/layer/stack.hpp>
+#include <shardproof/tensor/ops/split.hpp>
 #include <shardproof/types.hpp>
 namespace shardproof::families {
 
-/// x * by, without a copy where there is nothing to do.
-constexpr auto scaled(const auto& x, double by) {
-  auto y = x;
-  if (by != 1) y = by * x;
-  return y;
-}
-
 /// down(act(gate(x)) * up(x)): Shazeer, arXiv 2002.05202. x (batch, seq, hidden), between (batch, seq, ffn/tp).
-template <class... Bias> struct gated {
+template <class Features, class... Bias> struct gated_by {
   template <class At> struct mlp {
-    SP_LAYER(gate_proj, sp::linear<hidden, ffn, Bias...>);
-    SP_LAYER(up_proj, sp::linear<hidden, ffn, Bias...>);
-    SP_LAYER(down_proj, sp::linear<ffn, hidden, Bias...>);
+    SP_LAYER(gate_proj, sp::linear<hidden, Features, Bias...>);
+    SP_LAYER(up_proj, sp::linear<hidden, Features, Bias...>);
+    SP_LAYER(down_proj, sp::linear<Features, hidden, Bias...>);
     sp::activation_kind act = sp::activation_kind::silu;
     constexpr void configure(const configuration& c) {
       act = c.hidden_act;
@@ -39,7 +33,20 @@ template <class... Bias> struct gated {
     }
   };
 };
+template <class... Bias> using gated = gated_by<ffn, Bias...>;
 template <class At> using gated_mlp = gated<>::mlp<At>;
+
+/// The same with gate and up in one matrix, whose parts a plan shards one by one.
+template <class At> struct fused_gated_mlp {
+  SP_LAYER(gate_up_proj, sp::linear<hidden, sp::fused<ffn, ffn>>);
+  SP_LAYER(down_proj, sp::linear<ffn, hidden>);
+  sp::activation_kind act = sp::activation_kind::silu;
+  constexpr void configure(const configuration& c) { act = c.hidden_act; }
+  constexpr auto forward(const auto& x) const {
+    auto [gate, up] = sp::split(gate_up_proj(x));
+    return down_proj(sp::activate(act, gate) * up);
+  }
+};
 
 /// A norm in front of the attention and one in front of the mlp; the stream runs past both.
 template <template <class> class Attention, template <class> class Mlp, class Norm = sp::rms_norm<hidden>> struct pre_norm {

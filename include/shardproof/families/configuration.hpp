@@ -13,9 +13,26 @@
 #include <shardproof/families/rope.hpp>
 #include <shardproof/model/causal_lm.hpp>
 #include <shardproof/tensor/ops/activation.hpp>
+#include <shardproof/tensor/ops/temper.hpp>
 namespace shardproof::families {
 
-enum class attention_type : unsigned char { full, sliding };
+enum class attention_type : unsigned char { full, sliding, chunked };
+
+/// The experts of a mixture; none: `experts` is 0.
+struct mixture {
+  long experts = 0, features = 0, shared_features = 0;             ///< features: inside one expert, inside the shared one
+  router_rule how;                                                 ///< how.chosen experts a token
+  double swiglu_alpha = 1.702, swiglu_limit = 7;                   ///< gpt_oss
+  std::vector<unsigned char> sparse;                               ///< one per layer: experts, or a plain mlp
+  constexpr bool in_layer(long i) const { return i < long(sparse.size()) && sparse[std::size_t(i)]; }
+};
+
+/// Extents of latent attention; none: `kv_rank` is 0.
+struct latent_extents {
+  long q_rank = 0, kv_rank = 0;                                    ///< q_rank 0: queries have no latent
+  long nope = 0, rotary = 0, value = 0;                            ///< features of each head
+  double query_scale = 1, latent_scale = 1;                        ///< longcat_flash
+};
 
 struct configuration {
   std::string_view model_type;                                     ///< the family's own text
@@ -23,9 +40,14 @@ struct configuration {
   long num_attention_heads = 0, num_key_value_heads = 0, head_dim = 0;
   long max_position_embeddings = 2048;                             ///< only some rotary variants read it
   long pad_token_id = -1;                                          ///< row of the embedding that gets no gradient; -1: none
+  long attention_chunk = 0;                                        ///< llama4: a chunked layer sees keys of its own chunk alone
+  std::vector<unsigned char> unturned;                             ///< llama4, one per layer: positions do not turn there; empty: all do
+  temperature tuning;                                              ///< llama4, of those layers
   long sliding_window = 0;                                         ///< keys that a sliding layer sees, its own included; 0: no layer slides
   std::vector<attention_type> layer_types;                         ///< one per layer
   rotaries rope;
+  mixture moe;
+  latent_extents latent;
   double norm_eps = 1e-6;                                          ///< rms_norm_eps, layer_norm_eps, norm_epsilon
   double norm_offset = 0;                                          ///< added to the weights of the norms: 1 in gemma
   double embedding_multiplier = 1, residual_multiplier = 1;        ///< of the table's rows, and of what a branch adds to the stream
@@ -35,12 +57,15 @@ struct configuration {
   activation_kind hidden_act = activation_kind::silu;
   dtype stored = dtype::f32;                                       ///< `dtype`, or `torch_dtype` of older files
   bool attention_bias = false, mlp_bias = false, tie_word_embeddings = false;
+  bool scale_by_layer = false;                                     ///< gpt2: scores of layer i are divided by i + 1
   bool use_parallel_residual = true;                               ///< gpt_neox: attention and mlp side by side
   bool qk_norm = false;                                            ///< norms on query and key heads, where a family has the choice
 
   constexpr bool slides(long layer) const { return layer < long(layer_types.size()) && layer_types[std::size_t(layer)] == attention_type::sliding; }
   /// What layer i sees and how its positions turn.
-  constexpr mask mask_of(long layer) const { return {.window = slides(layer) ? sliding_window : 0, .scale = attention_scale, .softcap = attention_softcap}; }
+  constexpr bool turns(long layer) const { return layer >= long(unturned.size()) || !unturned[std::size_t(layer)]; }
+  constexpr bool chunked(long layer) const { return layer < long(layer_types.size()) && layer_types[std::size_t(layer)] == attention_type::chunked; }
+  constexpr mask mask_of(long layer) const { return {.window = slides(layer) ? sliding_window : 0, .chunk = chunked(layer) ? attention_chunk : 0, .scale = attention_scale, .softcap = attention_softcap}; }
   constexpr const rotary& rotary_of(long layer) const { return slides(layer) ? rope.sliding : rope.full; }
 };
 
@@ -53,6 +78,19 @@ constexpr extent_table extents_of(const configuration& c) {
   t.set<q_heads>(c.num_attention_heads);
   t.set<kv_heads>(c.num_key_value_heads);
   t.set<head_dim>(c.head_dim);
+  t.set<position>(c.max_position_embeddings);
+  if (c.latent.kv_rank) {
+    if (c.latent.q_rank) t.set<q_rank>(c.latent.q_rank);
+    t.set<kv_rank>(c.latent.kv_rank);
+    t.set<nope_dim>(c.latent.nope);
+    t.set<rope_dim>(c.latent.rotary);
+    t.set<value_dim>(c.latent.value);
+  }
+  if (c.moe.experts) {
+    t.set<n_experts>(c.moe.experts);
+    t.set<expert_ffn>(c.moe.features);
+    t.set<shared_ffn>(c.moe.shared_features);
+  }
   return t;
 }
 
@@ -64,6 +102,10 @@ struct decoder_defaults {
   long head_dim = 0;                                               ///< 0: hidden_size / num_attention_heads
   bool partial_rotary = false;                                     ///< does the family know heads of which only a part turns?
   double partial_rotary_factor = 1;
+  bool older_longrope = false;                                     ///< see rope_facts
+  const char *hidden_key = "hidden_size", *layers_key = "num_hidden_layers", *heads_key = "num_attention_heads", *positions_key = "max_position_embeddings";
+  const char* ffn_key = "intermediate_size";
+  long ffn_times = 0;                                              ///< of hidden_size, where the file gives no ffn_key; 0: it must
   const char* act_key = "hidden_act";
   const char* act = "silu";
   const char* eps_key = "rms_norm_eps";
@@ -133,8 +175,8 @@ inline void refuse_foreign_options(fields& in) {
   in.none("pruned_heads", "all layers of this family have one shape");
   if (const auto names = in.maybe_texts("architectures")) {
     bool causal = names->empty();
-    for (const auto& n : *names) causal = causal || n.ends_with("ForCausalLM");
-    if (!causal) in.unsupported("architectures", "none of them is a causal language model (" + names->front() + ")", "use a checkpoint whose class ends in ForCausalLM");
+    for (const auto& n : *names) causal = causal || n.ends_with("ForCausalLM") || n.ends_with("LMHeadModel");
+    if (!causal) in.unsupported("architectures", "none of them is a causal language model (" + names->front() + ")", "use a checkpoint whose class ends in ForCausalLM, or in LMHeadModel");
   }
 }
 
@@ -148,18 +190,18 @@ inline configuration read_decoder(fields& in, const decoder_defaults& d, std::sp
   c.model_type = d.model_type;
   if (in.text("model_type") != d.model_type) in.refuse("model_type", "a model of type " + std::string(d.model_type) + " is built of it", "use the family that the file names");
   c.vocab_size = in.integer("vocab_size", 1, most);
-  c.hidden_size = in.integer("hidden_size", 1, most);
-  c.intermediate_size = in.integer("intermediate_size", 1, most);
-  c.num_hidden_layers = in.integer("num_hidden_layers", 1, 10000);
-  c.num_attention_heads = in.integer("num_attention_heads", 1, 1L << 16);
+  c.hidden_size = in.integer(d.hidden_key, 1, most);
+  c.intermediate_size = d.ffn_times ? in.maybe_integer(d.ffn_key, 1, most).value_or(d.ffn_times * c.hidden_size) : in.integer(d.ffn_key, 1, most);
+  c.num_hidden_layers = in.integer(d.layers_key, 1, 10000);
+  c.num_attention_heads = in.integer(d.heads_key, 1, 1L << 16);
 
   const bool silent = !in.given("num_key_value_heads");
   c.num_key_value_heads = in.maybe_integer("num_key_value_heads", 1, 1L << 16).value_or(silent && d.kv_heads ? d.kv_heads : c.num_attention_heads);
   if (c.num_attention_heads % c.num_key_value_heads)
-    in.refuse("num_attention_heads", "it must be a multiple of num_key_value_heads, which is " + std::to_string(c.num_key_value_heads), "correct one of the two");
+    in.refuse(d.heads_key, "it must be a multiple of num_key_value_heads, which is " + std::to_string(c.num_key_value_heads), "correct one of the two");
   const auto own = in.maybe_integer("head_dim", 1, 1L << 16);
   if (!own && !d.head_dim && c.hidden_size % c.num_attention_heads)
-    in.refuse("hidden_size", "it must be a multiple of num_attention_heads, which is " + std::to_string(c.num_attention_heads), "correct one of the two, or add head_dim");
+    in.refuse(d.hidden_key, "it must be a multiple of " + std::string(d.heads_key) + ", which is " + std::to_string(c.num_attention_heads), "correct one of the two, or add head_dim");
   c.head_dim = own ? *own : d.head_dim ? d.head_dim : c.hidden_size / c.num_attention_heads;
   if (c.head_dim % 2) in.refuse(own ? "head_dim" : "hidden_size", "heads must have an even number of features, and have " + std::to_string(c.head_dim), "correct the value");
 
@@ -168,14 +210,14 @@ inline configuration read_decoder(fields& in, const decoder_defaults& d, std::sp
   if (c.norm_eps < 0) in.refuse(d.eps_key, "it must not be negative", "correct the value");
   c.initializer_range = in.maybe_number("initializer_range").value_or(d.initializer_range);
   if (c.initializer_range < 0) in.refuse("initializer_range", "it must not be negative", "correct the value");
-  c.max_position_embeddings = in.maybe_integer("max_position_embeddings", 1).value_or(d.max_positions);
+  c.max_position_embeddings = in.maybe_integer(d.positions_key, 1).value_or(d.max_positions);
   c.tie_word_embeddings = in.maybe_boolean("tie_word_embeddings").value_or(d.tied);
   c.pad_token_id = detail::read_padding(in, c.vocab_size, d.pad_token_id);
   const auto older = in.maybe_text("torch_dtype"), newer = in.maybe_text("dtype");
   if (newer) c.stored = detail::dtype_named(in, "dtype", *newer);
   else if (older) c.stored = detail::dtype_named(in, "torch_dtype", *older);
   const rope_facts turns{.head_dim = c.head_dim, .max_positions = c.max_position_embeddings, .default_theta = d.rope_theta,
-                         .default_partial = d.partial_rotary_factor, .may_be_partial = d.partial_rotary};
+                         .default_partial = d.partial_rotary_factor, .may_be_partial = d.partial_rotary, .older_longrope = d.older_longrope};
   c.rope = d.sliding_rope_theta > 0 ? read_rope_by_kind(in, turns, d.sliding_rope_theta, allowed) : read_rope(in, turns, allowed);
   c.layer_types.assign(std::size_t(c.num_hidden_layers), attention_type::full);
   detail::refuse_foreign_options(in);

@@ -14,5 +14,14 @@ struct ffn : dim<> {};                                             ///< features
 struct kv_heads : dim<dynamic, groups> {};
 struct q_heads : dim<dynamic, grouped_by<kv_heads>> {};
 struct head_dim : dim<> {};
+struct position : dim<> {};                                        ///< rows of a table of learned positions
+struct q_rank : dim<> {};                                          ///< of latent attention: features of the queries' latent,
+struct kv_rank : dim<> {};                                         ///< of the keys' and values',
+struct nope_dim : dim<> {};                                        ///< of a query without positions,
+struct rope_dim : dim<> {};                                        ///< of its part that turns,
+struct value_dim : dim<> {};                                       ///< and of a value
+struct n_experts : dim<dynamic, units, uneven> {};                 ///< dealt out whole, to some ranks perhaps none
+struct expert_ffn : dim<> {};                                      ///< features inside one expert
+struct shared_ffn : dim<> {};                                      ///< inside the expert that every token passes
 
 }  // namespace shardproof::families

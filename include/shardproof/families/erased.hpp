@@ -51,7 +51,12 @@ template <class Family, const auto& Plan> class lm_under final : public family_m
       return model_.forward(ids.as<input_layout<model_type>>(), kv).template as<any>();
     }
   }
-  std::vector<parameter_view> parameters() override { return shardproof::parameters(model_); }
+  std::vector<parameter_view> parameters() override {
+    auto all = shardproof::parameters(model_);
+    if constexpr (requires { Family::stored_as(std::string_view(), config_); })
+      for (auto& v : all) v.stored = Family::stored_as(v.name, config_);
+    return all;
+  }
   std::vector<std::pair<std::string, std::string>> plan() const override { return rules_; }
   std::vector<std::string> notes() const override { return notes_; }
   long vocabulary() const override { return config_.vocab_size; }

@@ -12,41 +12,11 @@
 #include <shardproof/families/blocks.hpp>
 #include <shardproof/families/transformers_plans.hpp>
 #include <shardproof/model/covers.hpp>
-#include <shardproof/tensor/ops/split.hpp>
 namespace shardproof::families {
-
-template <class At> struct glm4_attention {
-  SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden>);
-  sp::rotary rotary;
-  constexpr void configure(const configuration& c, int layer) {
-    q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = c.attention_bias;
-    rotary = c.rotary_of(layer);
-  }
-  constexpr auto forward(const auto& x, auto&& cache) const {
-    auto q = sp::rope(q_proj(x), cache.positions(), rotary);
-    auto k = sp::rope(k_proj(x), cache.positions(), rotary);
-    auto v = v_proj(x);
-    return o_proj(sp::attention(q, cache.extend(k, v)));
-  }
-};
-
-template <class At> struct fused_gated_mlp {
-  SP_LAYER(gate_up_proj, sp::linear<hidden, sp::fused<ffn, ffn>>);
-  SP_LAYER(down_proj, sp::linear<ffn, hidden>);
-  sp::activation_kind act = sp::activation_kind::silu;
-  constexpr void configure(const configuration& c) { act = c.hidden_act; }
-  constexpr auto forward(const auto& x) const {
-    auto [gate, up] = sp::split(gate_up_proj(x));
-    return down_proj(sp::activate(act, gate) * up);
-  }
-};
 
 template <class At> struct glm4_layer {
   SP_LAYER(input_layernorm, sp::rms_norm<hidden>);
-  SP_LAYER(self_attn, sp::block<glm4_attention>);
+  SP_LAYER(self_attn, sp::block<qkv_biased_attention>);
   SP_LAYER(post_self_attn_layernorm, sp::rms_norm<hidden>);
   SP_LAYER(post_attention_layernorm, sp::rms_norm<hidden>);
   SP_LAYER(mlp, sp::block<fused_gated_mlp>);

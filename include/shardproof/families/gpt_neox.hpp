@@ -95,7 +95,7 @@ struct gpt_neox_family {
   static constexpr std::string_view model_type = "gpt_neox";
   template <class At> using model = gpt_neox_lm<At>;
   static constexpr const auto& plan = gpt_neox_plan;
-  static constexpr published_plan published{transformers_plans::gpt_neox, transformers_plans::gathered_head, "gpt_neox.", "gpt_neox.embed_in", "embed_out"};
+  static constexpr published_plan published{transformers_plans::gpt_neox, transformers_plans::gathered_head, "gpt_neox.", "gpt_neox.embed_in", {}, {}, "embed_out"};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
     const double turned = in.maybe_number("rotary_pct").value_or(0.25), theta = in.maybe_number("rotary_emb_base").value_or(10000);
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 2048, .partial_rotary = true, .partial_rotary_factor = turned,

@@ -47,11 +47,28 @@ inline std::string with_prefix(std::string_view pattern, std::string_view prefix
 }
 }  // namespace detail
 
-/// `layers`: paths of the model's layers, with their numbers. `tied`: the head has no table of its own.
-inline imported_plan import_plan(const published_plan& p, const std::vector<std::string>& layers, bool tied) {
+/// A plan whose experts are dealt to the ranks instead of being cut. `travels`: tokens go to their experts by all-to-all; else every rank
+/// picks its own experts' share of the tokens that all have.
+inline imported_plan dealt_plan(plan_rules rules, bool travels) {
+  for (auto& [pattern, style] : rules) {
+    const std::string_view p = required_part(pattern);
+    if (p.ends_with(".experts")) style = travels ? "ep_dispatch_experts" : style == "moe_tp_experts_partial" ? style : "moe_tp_experts";
+    else if (p.find(".experts.") != p.npos && p.find(".identity_expert") == p.npos) style = "grouped_gemm";
+    else if (travels && style == "rowwise_partial" && p.find(".shared_expert") != p.npos) style = "rowwise";        // the routed sum comes back finished
+    else if (travels && style == "replicate_output") style = "replicated";
+  }
+  return {text_of(rules), {std::string("experts are dealt to the ranks, ") + (travels ? "and tokens travel to them." : "and each rank picks the tokens of its own.")}};
+}
+
+/// `layers`: paths of the model's layers, with their numbers. `tied`: the head has no table of its own. `dealt`: with experts on different
+/// ranks, as transformers' enable_expert_parallel. @error SP606 no such plan is shipped.
+inline imported_plan import_plan(const published_plan& p, const std::vector<std::string>& layers, bool tied, bool dealt = false) {
   imported_plan out;
+  if (dealt && p.experts.empty())
+    throw error(code::unsupported_value, "transformers ships no expert-parallel plan for this family.", "use --plan auto with --ep, or leave --ep out.");
+  if (!dealt && !p.said.empty()) out.notes.emplace_back(p.said);
   plan_rules rules;
-  for (const auto& [pattern, style] : rules_of(p.base)) rules.emplace_back(detail::with_prefix(pattern, p.prefix), style);
+  for (const auto& [pattern, style] : rules_of(dealt ? p.experts : p.base)) rules.emplace_back(detail::with_prefix(pattern, p.prefix), style);
   const std::size_t from_base = rules.size();
   for (auto& rule : rules_of(p.head)) {
     if (rule.first == "lm_head" && p.head_layer != "lm_head") {

@@ -13,26 +13,7 @@
 #include <shardproof/model/covers.hpp>
 namespace shardproof::families {
 
-template <class At> struct qwen2_attention {
-  SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, sp::with_bias>);
-  SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::with_bias>);
-  SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::with_bias>);
-  SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden>);
-  sp::rotary rotary;
-  sp::mask mask;
-  constexpr void configure(const configuration& c, int layer) {
-    rotary = c.rotary_of(layer);
-    mask = c.mask_of(layer);
-  }
-  constexpr auto forward(const auto& x, auto&& cache) const {
-    auto q = sp::rope(q_proj(x), cache.positions(), rotary);
-    auto k = sp::rope(k_proj(x), cache.positions(), rotary);
-    auto v = v_proj(x);
-    return o_proj(sp::attention(q, cache.extend(k, v), mask));
-  }
-};
-
-template <class At> using qwen2 = causal<pre_norm<qwen2_attention, gated_mlp>::layer>::lm<At>;
+template <class At> using qwen2 = causal<pre_norm<qkv_biased_attention, gated_mlp>::layer>::lm<At>;
 
 inline constexpr sp::plan qwen2_plan{
     sp::embedding_rowwise{"model.embed_tokens"},
@@ -48,6 +29,7 @@ struct qwen2_family {
   static constexpr published_plan published{transformers_plans::dense, transformers_plans::gathered_head, "model.", "model.embed_tokens"};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 32768, .kv_heads = 32}, allowed);
+    c.attention_bias = true;
     in.only("attention_bias", true, "this family always has biases on q, k and v");
     in.only("mlp_bias", false, "the mlp of this family has no biases");
     read_windows(in, c);

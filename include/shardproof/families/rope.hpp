@@ -18,6 +18,7 @@ struct rope_facts {
   double default_theta = 10000;
   double default_partial = 1;                                        ///< partial_rotary_factor where the file is silent
   bool may_be_partial = false;                                       ///< does the family know heads of which only a part turns?
+  bool older_longrope = false;                                       ///< phi3: "su" and "yarn" of older files are longrope
 };
 struct rotaries {
   rotary full, sliding;
@@ -55,7 +56,8 @@ inline const double* stretches(fields& r, const char* key, long pairs) {
   return kept(std::move(*list))->data();
 }
 
-inline rope_type type_named(fields& r, const std::string& name) {
+inline rope_type type_named(fields& r, const std::string& name, bool older_longrope) {
+  if (older_longrope && (name == "su" || name == "yarn")) return rope_type::longrope;
   if (name == "default") return rope_type::standard;
   if (name == "linear") return rope_type::linear;
   if (name == "dynamic") return rope_type::dynamic_ntk;
@@ -70,7 +72,7 @@ inline rotary read_one_rope(fields& in, fields& r, const beside& b, const rope_f
   rotary out;
   const auto owner = [&](const char* key) -> fields& { return r.has(key) ? r : in; };
   const auto newer = r.maybe_text("rope_type"), older = r.maybe_text("type");
-  out.type = type_named(r, newer ? *newer : older ? *older : "default");
+  out.type = type_named(r, newer ? *newer : older ? *older : "default", f.older_longrope);
   out.base = positive(owner("rope_theta"), "rope_theta", r.maybe_number("rope_theta").value_or(b.theta.value_or(f.default_theta)));
 
   out.partial = r.maybe_number("partial_rotary_factor").value_or(b.partial.value_or(f.default_partial));

@@ -6,7 +6,8 @@
 ///     sp::io::load_report r = sp::io::load_weights(sp::parameters(model), files, {.type = sp::dtype::f32});
 ///     sp::io::save_weights(sp::parameters(model), writer);                 // collective; rank 0 writes, one tensor at a time
 ///
-/// A weight [q_heads, head_dim, hidden] is stored as [q_heads * head_dim, hidden]: dimensions of one role are one in the file.
+/// A weight [q_heads, head_dim, hidden] is stored as [q_heads * head_dim, hidden]: dimensions of one role are one in the file. A stack of
+/// experts [n_experts, 2 ffn, hidden] may be stored as two matrices an expert: parameter_view::stored names them.
 #include <map>
 #include <optional>
 #include <set>
@@ -21,12 +22,25 @@ inline std::vector<std::int64_t> stored_shape(const parameter_view& v) {
   role last = role::none;
   for (int i = 0; i < v.global.rank; ++i) {
     const role r = v.global.d[i]->is;
-    if (!out.empty() && r == last && r != role::none && !v.free) out.back() *= v.global.n[i];
+    if (!out.empty() && r == last && r != role::none && !v.unroled) out.back() *= v.global.n[i];
     else out.push_back(v.global.n[i]);
     last = r;
   }
   return out;
 }
+
+/// The same of each of the tensors that a parameter is kept in: an expert's matrix, or its upper half.
+inline std::vector<std::int64_t> block_shape(const parameter_view& v) {
+  std::vector<std::int64_t> out = stored_shape(v);
+  const auto blocks = std::int64_t(v.stored.size());
+  if (blocks < 2) return out;
+  const std::int64_t outer = out.front(), parts = outer ? blocks / outer : 1;
+  out.erase(out.begin());
+  if (!out.empty() && parts > 0) out.front() /= parts;
+  return out;
+}
+/// Their names.
+inline std::vector<std::string> names_of(const parameter_view& v) { return v.stored.empty() ? std::vector<std::string>{v.name} : v.stored; }
 
 struct load_options {
   std::optional<dtype> type;  ///< of the parameters; empty: as stored
@@ -37,13 +51,17 @@ struct load_report {
 };
 
 namespace detail {
-/// The byte ranges of a stored tensor that this rank holds, in local order.
-inline std::vector<byte_range> own_ranges(const parameter_view& v, std::size_t element_bytes) {
-  std::vector<byte_range> out;
+/// The elements of each block of a stored parameter that this rank holds, in local order.
+inline std::vector<std::vector<byte_range>> own_ranges(const parameter_view& v, std::uint64_t block, std::size_t blocks) {
+  std::vector<std::vector<byte_range>> out(blocks);
   each_local_run(v, self.where, [&](long global, long, long count) {
-    const std::uint64_t begin = std::uint64_t(global) * element_bytes, end = begin + std::uint64_t(count) * element_bytes;
-    if (!out.empty() && out.back().end == begin) out.back().end = end;
-    else out.push_back({begin, end});
+    for (std::uint64_t at = std::uint64_t(global), end = at + std::uint64_t(count); at < end;) {
+      const std::uint64_t k = at / block, begin = at - k * block, n = std::min(end - at, block - begin);
+      auto& ranges = out[std::size_t(k)];
+      if (!ranges.empty() && ranges.back().end == begin) ranges.back().end += n;
+      else ranges.push_back({begin, begin + n});
+      at += n;
+    }
   });
   return out;
 }
@@ -65,44 +83,63 @@ inline void convert(void* to, dtype t, const void* from, dtype f, std::size_t n)
 }
 /// A pair of dtypes that a load may convert between: floats among themselves, integers not at all.
 inline bool convertible(dtype a, dtype b) { return a == b || (is_float(a) && is_float(b)); }
-}  // namespace detail
 
-/// Allocates this rank's part of a parameter and reads it.
-/// @error SP602 no such tensor; SP603 another shape, or a type that is not converted; SP105 it cannot be dealt to the ranks.
-inline void load_parameter(const parameter_view& v, const checkpoint_files& files, const load_options& o, load_report& report) {
-  const stored_tensor& stored = files.at(v.name);
+/// @error SP602 no such tensor; SP603 another shape, or a type that is not converted.
+inline const stored_tensor& required(const std::string& name, const std::vector<std::int64_t>& want, std::optional<dtype> to, const checkpoint_files& files) {
+  const stored_tensor& stored = files.at(name);
   const tensor_info& t = *stored.tensor;
-  const std::vector<std::int64_t> want = stored_shape(v);
-  const dtype from = type_of(t), to = o.type && is_float(from) ? *o.type : from;
+  const dtype from = type_of(t), as = to && is_float(from) ? *to : from;
   bool same = want.size() == t.shape.size();
   for (std::size_t i = 0; same && i < want.size(); ++i) same = want[i] == t.shape[i];
   if (!same)
     throw error(code::wrong_shape,
-                "tensor " + shown(v.name) + " is " + described(t) + " in the file and " +
-                    described(name_of(stored_as(to)), want) + " in the model.",
+                "tensor " + shown(name) + " is " + described(t) + " in the file and " + described(name_of(stored_as(as)), want) + " in the model.",
                 "correct the model's dimensions, or declare the conversion.");
-  if (!detail::convertible(from, to) || !is_float(from))
-    throw error(code::wrong_shape,
-                "tensor " + shown(v.name) + " is " + described(t) + " in the file, which is no floating-point parameter.",
+  if (!convertible(from, as) || !is_float(from))
+    throw error(code::wrong_shape, "tensor " + shown(name) + " is " + described(t) + " in the file, which is no floating-point parameter.",
                 "correct the checkpoint, or declare the conversion.");
-  ref r = materialise(v, to);
-  const std::vector<byte_range> ranges = detail::own_ranges(v, bytes_of(from));
-  for (const byte_range& b : ranges) report.bytes_read += b.end - b.begin;
-  const std::size_t n = std::size_t(r->s.count());
-  if (!n) return;
-  if (from == to && device().host_memory()) {
-    stored.file->copy_ranges(t, ranges, r->data.get());
-    return;
+  return stored;
+}
+}  // namespace detail
+
+/// Allocates this rank's part of a parameter and reads it, from one tensor or from several (see parameter_view::stored).
+/// @error SP602 no such tensor; SP603 another shape, or a type that is not converted; SP105 it cannot be dealt to the ranks.
+inline void load_parameter(const parameter_view& v, const checkpoint_files& files, const load_options& o, load_report& report) {
+  const std::vector<std::string> names = names_of(v);
+  const std::vector<std::int64_t> shape = block_shape(v);
+  std::vector<const stored_tensor*> blocks;
+  std::optional<dtype> to = o.type;
+  for (const auto& name : names) {
+    blocks.push_back(&detail::required(name, shape, to, files));
+    if (!to) to = type_of(*blocks.back()->tensor);
   }
-  std::vector<char> raw(n * bytes_of(from));
-  stored.file->copy_ranges(t, ranges, raw.data());
-  if (from == to) {
-    device().from_host(r->v(), raw.data());
-    return;
+  ref r = materialise(v, *to);
+  std::uint64_t each = 1;
+  for (const std::int64_t n : shape) each *= std::uint64_t(n);
+  if (!each || !r->s.count()) return;
+  auto ranges = detail::own_ranges(v, each, blocks.size());
+  std::vector<char> host(device().host_memory() ? 0 : std::size_t(r->s.count()) * bytes_of(*to)), raw;
+  char* out = host.empty() ? static_cast<char*>(r->data.get()) : host.data();
+  for (std::size_t k = 0; k < blocks.size(); ++k) {
+    const tensor_info& t = *blocks[k]->tensor;
+    const dtype from = type_of(t);
+    std::size_t n = 0;
+    for (auto& b : ranges[k]) {
+      n += std::size_t(b.end - b.begin);
+      b.begin *= bytes_of(from);
+      b.end *= bytes_of(from);
+    }
+    if (!n) continue;
+    report.bytes_read += n * bytes_of(from);
+    if (from == *to) blocks[k]->file->copy_ranges(t, ranges[k], out);
+    else {
+      raw.resize(n * bytes_of(from));
+      blocks[k]->file->copy_ranges(t, ranges[k], raw.data());
+      detail::convert(out, *to, raw.data(), from, n);
+    }
+    out += n * bytes_of(*to);
   }
-  std::vector<char> converted(n * bytes_of(to));
-  detail::convert(converted.data(), to, raw.data(), from, n);
-  device().from_host(r->v(), converted.data());
+  if (!host.empty()) device().from_host(r->v(), host.data());
 }
 
 /// All parameters and buffers of a model.
@@ -110,39 +147,57 @@ inline load_report load_weights(const std::vector<parameter_view>& all, const ch
                                 const load_options& o = {}) {
   load_report report;
   for (const auto& v : all) load_parameter(v, files, o, report);
-  std::set<std::string_view> used;
-  for (const auto& v : all) used.insert(v.name);
+  std::set<std::string> used;
+  for (const auto& v : all) for (auto& name : names_of(v)) used.insert(std::move(name));
   for (const auto& t : files.tensors())
-    if (!used.contains(t.name())) report.unused.emplace_back(t.name());
+    if (!used.contains(std::string(t.name()))) report.unused.emplace_back(t.name());
   return report;
 }
 
 /// What a file of these parameters will hold; stored as `type` where given, else as each parameter is.
 inline std::vector<tensor_entry> entries_of(const std::vector<parameter_view>& all, std::optional<dtype> type = {}) {
   std::vector<tensor_entry> out;
-  for (const auto& v : all) out.push_back({v.name, stored_as(type ? *type : (*v.at)->type), stored_shape(v)});
+  for (const auto& v : all) for (const auto& name : names_of(v)) out.push_back({name, stored_as(type ? *type : (*v.at)->type), block_shape(v)});
   sort_entries(out);
   return out;
 }
 
+namespace detail {
+/// Whole parameters, gathered when first asked for; the last few are kept, since the blocks of two stacks of experts take turns.
+class gathered_wholes {
+  std::vector<std::pair<const parameter_view*, ref>> kept_;
+
+ public:
+  ref of(const parameter_view& v) {
+    for (const auto& [view, whole] : kept_) if (view == &v) return whole;
+    if (v.stored.size() < 2) return shardproof::detail::whole_of(v, (*v.at)->v());
+    if (kept_.size() == 4) kept_.erase(kept_.begin());
+    return kept_.emplace_back(&v, shardproof::detail::whole_of(v, (*v.at)->v())).second;
+  }
+};
+}  // namespace detail
+
 /// Gathers and writes one tensor after the other. Collective: every rank calls it, rank 0 of the world with a writer.
 inline void save_weights(const std::vector<parameter_view>& all, atomic_writer* out, std::optional<dtype> type = {},
                          const safetensors_metadata& metadata = {{"format", "pt"}}) {
-  std::map<std::string_view, const parameter_view*> named;
+  struct place { const parameter_view* v; std::size_t block; };
+  std::map<std::string, place> named;
   for (const auto& v : all) {
     if (!*v.at) shardproof::detail::refuse_unset(v.name);
-    named.emplace(v.name, &v);
+    std::size_t k = 0;
+    for (auto& name : names_of(v)) named.emplace(std::move(name), place{&v, k++});
   }
   const std::vector<tensor_entry> entries = entries_of(all, type);
   std::optional<safetensors_writer> writer;
   if (out) writer.emplace(*out, entries, metadata);
+  detail::gathered_wholes wholes;
   for (const auto& e : entries) {
-    const parameter_view* v = named.at(e.name);
-    const ref whole = shardproof::detail::whole_of(*v, (*v->at)->v());
+    const auto [v, block] = named.at(e.name);
+    const ref whole = wholes.of(*v);
     if (!writer) continue;
-    const std::size_t n = std::size_t(whole->s.count());
-    std::vector<char> raw(n * bytes_of(whole->type));
-    if (n) device().to_host(raw.data(), whole->v());
+    const std::size_t n = std::size_t(whole->s.count()) / std::max<std::size_t>(v->stored.size(), 1), size = n * bytes_of(whole->type);
+    std::vector<char> raw(size);
+    if (n) device().to_host(raw.data(), {static_cast<char*>(whole->data.get()) + block * size, whole->type, {long(n)}});
     const dtype to = *dtype_of(e.type);
     if (to != whole->type) {
       std::vector<char> converted(n * bytes_of(to));

@@ -14,6 +14,7 @@ namespace shardproof {
 struct no_cache_t {
   constexpr const no_cache_t& slot(const char*, long) const { return *this; }
   constexpr struct positions positions() const { return {}; }
+  constexpr struct positions start() const { return {}; }
   template <tensor_like K, tensor_like V> constexpr key_value<K, V> extend(const K& k, const V& v) const { return {k, v}; }
 };
 inline constexpr no_cache_t no_cache{};
@@ -23,6 +24,7 @@ struct imagined_cache {
   long length = 0;
   constexpr const imagined_cache& slot(const char*, long) const { return *this; }
   constexpr struct positions positions() const { return {length}; }
+  constexpr struct positions start() const { return {length}; }
   template <tensor_like K, tensor_like V> constexpr key_value<K, V> extend(const K& k, const V& v) const { return {grown(k), grown(v)}; }
 
  private:
@@ -139,6 +141,8 @@ class cache {
   /// Of a model without a stack: the cache is its own only slot.
   struct positions positions() { return slot("", 0).positions(); }
   template <tensor_like K, tensor_like V> key_value<K, V> extend(const K& k, const V& v) { return slot("", 0).extend(k, v); }
+  /// Where a call of forward starts, in front of the stack: for tables of learned positions.
+  struct positions start() const { return {length()}; }
   /// Steps kept so far.
   long length() const { return slots_.empty() ? 0 : slots_.front()->length(); }
   void clear() { for (auto* s : slots_) delete s; slots_.clear(); }

@@ -10,6 +10,7 @@
 /// A kind of one's own derives from layer_kind: it declares its parameters with roles and says how to call it.
 #include <shardproof/layer/suits.hpp>
 #include <shardproof/tensor/ops/convert.hpp>
+#include <shardproof/tensor/ops/to_product.hpp>
 namespace shardproof {
 
 // Options of a kind.
@@ -24,6 +25,7 @@ template <class At, class Kind> struct placed_at;
 /// What every layer kind may rely on.
 template <class Kind> struct layer_kind {
   using bias = none;
+  static constexpr bool is_router = false, is_region = false;      ///< which styles it takes, see style_defaults
   template <class At> using in_scope = typename detail::placed_at<At, Kind>::type;
   template <class X> static constexpr bool accepts = true;         ///< are the input's dimensions right?
   template <class X> using expected = X;                           ///< what they should be, for SP109

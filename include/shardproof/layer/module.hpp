@@ -42,6 +42,7 @@ template <class T> requires std::is_class_v<T> struct forwarded<gives<T>> {
 /// Further arguments (a cache, masks, tables) go by reference.
 template <class M> struct submodule : M {
   using module = M;
+  static constexpr bool is_a_submodule = true;
   template <class X, class... More> constexpr auto operator()(const X& x, More&&... more) const {
     if constexpr (any_broken<X>) return broken{};
     else if constexpr (!detail::forward_takes<M, X, More...>()) {
@@ -57,7 +58,7 @@ template <class M> struct submodule : M {
 template <template <class> class M> struct block { template <class At> using in_scope = submodule<M<At>>; };
 template <template <class> class M> struct spliced { template <class At> using in_parent = submodule<M<At>>; };
 
-template <class T> inline constexpr bool is_submodule = false;
-template <class M> inline constexpr bool is_submodule<submodule<M>> = true;
+/// A module as a member, a region among them.
+template <class T> inline constexpr bool is_submodule = requires { requires T::is_a_submodule; };
 
 }  // namespace shardproof

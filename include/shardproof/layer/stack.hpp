@@ -21,6 +21,7 @@ template <class C> constexpr decltype(auto) slot_of(C& c, const char* stack, lon
 template <class T> constexpr bool alike(const T& a, const T& b) {
   if constexpr (is_submodule<T>) {
     bool ok = true;
+    if constexpr (requires { a.chosen; }) ok = a.chosen == b.chosen;                     // a region
     both_members(static_cast<const typename T::module&>(a), static_cast<const typename T::module&>(b), [&](const auto& p, const auto& q) { ok = ok && alike(p, q); });
     return ok;
   } else if constexpr (is_maybe<T>) return a.present == b.present && alike(a.some, b.some);

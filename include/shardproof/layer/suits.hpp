@@ -34,7 +34,10 @@ template <> struct always_there<none> : std::false_type {};
 
 /// A style suits a kind if it shards nothing, or shards something that the kind (or the tensor it shares) has; a bias aside.
 template <class Style, class Kind> constexpr bool suits_without_bias() {
-  if constexpr (!Style::template applies<Kind>) return false;
+  if constexpr (requires { requires Kind::is_region; }) return Style::regions;
+  else if constexpr (requires { requires Kind::is_router; }) return Style::routers;
+  else if constexpr (!Style::layers) return false;
+  else if constexpr (!Style::template applies<Kind>) return false;
   else if constexpr (Style::shards == role::none) return true;
   else if constexpr (requires { typename Kind::shared; }) return cuts<Style, typename Kind::shared>;
   else return detail::cuts_any<Style>(member_types<typename Kind::template parameters<owned_by<Style, detail::probe_settings>>>{});

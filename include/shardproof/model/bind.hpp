@@ -40,8 +40,25 @@ struct layer_view {
   const layout_value** bias = nullptr;
   bool bias_left_out = false;                          ///< optional, and the configuration has none
   bool unmatched = false;                              ///< needs a rule, and there is none
+  bool region = false, expert = false;                 ///< a module with a style; a parameter with one matrix an expert
+  std::string_view style() const { return styles[*chosen].name; }
   bool accepts(const style_fact& f) const { return f.suits || (bias_left_out && f.suits_without_bias); }
 };
+/// @error SP207 sharded experts whose parent has no style for them; a router for dealt experts where none are.
+[[gnu::noinline]] inline void require_whole_groups(const std::vector<layer_view>& layers) {
+  const auto inside = [](const layer_view& l, std::string_view parent) { return l.path.size() > parent.size() && l.path.starts_with(parent) && l.path[parent.size()] == '.'; };
+  for (const auto& l : layers) {
+    if (l.region && l.style() == "replicated")
+      for (const auto& e : layers)
+        if (e.expert && inside(e, l.path) && (*e.parameter[0])->on[0].splits())
+          throw error(code::incomplete_experts, "at " + l.path + ", style replicated, needs moe_tp_experts or ep_dispatch_experts: " + e.path + " is " + std::string(e.style()));
+    if (l.style() != "ep_router") continue;
+    const std::string_view parent = std::string_view(l.path).substr(0, l.path.rfind('.') == l.path.npos ? 0 : l.path.rfind('.'));
+    bool dealt = false;
+    for (const auto& e : layers) dealt = dealt || ((parent.empty() || inside(e, parent)) && e.style() == "grouped_gemm");
+    if (!dealt) throw error(code::incomplete_experts, "at " + l.path + ", style ep_router, needs grouped_gemm on the experts beside it");
+  }
+}
 /// A rule without its plan's type.
 struct rule_view {
   std::string_view pattern, style;
@@ -73,6 +90,7 @@ struct rule_view {
     if (l.bias) *l.bias = interned(f.bias);
     l.unmatched = first < 0 && l.needs_rule;
   }
+  require_whole_groups(layers);
   // One note for all layers of a stack, if none of them has a rule; else each that has none by its number.
   for (const auto& l : layers) {
     if (!l.unmatched) continue;
@@ -95,7 +113,7 @@ struct rule_view {
   }
   return report;
 }
-template <class Kind> inline constexpr bool wants_rule = requires { typename Kind::in; } && !std::is_same_v<typename Kind::in, typename Kind::out> && Kind::in::rank > 0;
+template <class Kind> inline constexpr bool wants_rule = !requires { requires Kind::is_router; } && requires { typename Kind::in; } && !std::is_same_v<typename Kind::in, typename Kind::out> && Kind::in::rank > 0;
 }  // namespace detail
 
 /// Of a text that nobody keeps: it is kept here, for ever, once. A plan only points into its text.
@@ -122,7 +140,11 @@ template <class M, class Set, class... More> bind_report bind(M& m, const text_p
         v.bias = &l.bias.place_;
         if constexpr (requires { l.bias.present; }) v.bias_left_out = !l.bias.present;
       }
-    } else v.parameter.push_back(&l.place_);
+    } else {
+      v.parameter.push_back(&l.place_);
+      v.expert = with_role<role::experts, typename L::dims_type>::rank > 0;
+    }
+    v.region = is_region<L>;
     layers.push_back(std::move(v));
   });
   std::vector<std::string> other;

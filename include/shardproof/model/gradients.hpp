@@ -5,7 +5,7 @@
 ///     sp::backward(loss);                                    // as often as there are micro-batches
 ///     double norm = sp::clip_gradients(sp::parameters(model), 1.0);      // finishes what is pending, scales, returns the norm
 ///
-/// A gradient is pending over the ranks that hold copies of a KV head, and over axes on which the parameter is Replicate (dp).
+/// A gradient is pending over the ranks that hold copies of a KV head (a part of a fused weight, perhaps), and over axes on which the parameter is Replicate (dp).
 /// Those sums are made once a step, in one message per communicator, not once per use.
 #include <shardproof/model/parameters.hpp>
 #include <shardproof/runtime/math.hpp>
@@ -40,29 +40,66 @@ template <class D, class L> void backward(const tensor<data, D, L>& loss) {
 constexpr void backward(broken) {}
 
 namespace detail {
-/// Sums the chosen gradients over a communicator, all in one message per dtype.
-template <class F> void sum_gradients(const std::vector<parameter_view>& all, communicator* c, F chosen) {
-  if (!c) return;
+/// A part of a parameter that so many ranks of tp hold alike: rows of the local tensor, `width` elements of each from `at` on.
+struct held_alike {
+  const parameter_view* v;
+  int copies;
+  long rows, width, row, at;
+  long count() const { return rows * width; }
+  node& n() const { return **v->at; }
+};
+/// One part, but for a fused dimension: query heads are held once where key heads are copied.
+inline void each_part(const parameter_view& v, std::vector<held_alike>& out) {
+  const long all = (*v.at)->s.count();
+  const placement p = v.place.on[0];
+  if (p.k != kind::packed) return out.push_back({&v, v.copies(ranks_on()), 1, all, all, 0});
+  const cut c = cut_of(v.global, v.place, 0);
+  const ranges mine = ranges_of(c, rank_on());
+  const erased::around a((*v.at)->s, c.at);
+  long at = 0;
+  for (int i = 0; i < mine.count; ++i) {
+    const dim_info* part = base_of(c.d)->part[std::size_t(i)];
+    const long n = mine.at[std::size_t(i)].size();
+    out.push_back({&v, copies_of(part, extent_of(part, c.table), ranks_on(), c.table), a.rows, n * a.tail, mine.size() * a.tail, at * a.tail});
+    at += n;
+  }
+}
+/// Sums parts of gradients over a communicator, all in one message per dtype.
+inline void sum_gradients(const std::vector<held_alike>& parts, communicator& c) {
   for (dtype t : {dtype::f32, dtype::f64}) {
     long n = 0;
-    for (const auto& v : all) if (chosen(v) && compute_type((*v.at)->type) == t) n += (*v.at)->s.count();
+    for (const auto& p : parts) if (compute_type(p.n().type) == t) n += p.count();
     if (!n) continue;
     ref flat = leaf(t, {n});
-    long at = 0;
     const auto each = [&](auto f) {
-      at = 0;
-      for (const auto& v : all) if (chosen(v) && compute_type((*v.at)->type) == t) { f((*v.at)->g()); at += (*v.at)->s.count(); }
+      long at = 0;
+      for (const auto& p : parts) if (compute_type(p.n().type) == t) { f(p, at); at += p.count(); }
     };
-    each([&](const view& g) { device().copy({.dst = flat->v(), .src = g, .rows = 1, .width = g.count(), .dst_row = n, .dst_at = at, .src_row = g.count()}); });
-    c->all_reduce(flat->data.get(), n, t);
-    each([&](const view& g) { device().copy({.dst = g, .src = flat->v(), .rows = 1, .width = g.count(), .dst_row = g.count(), .src_row = n, .src_at = at}); });
+    each([&](const held_alike& p, long at) {
+      device().copy({.dst = flat->v(), .src = p.n().g(), .rows = p.rows, .width = p.width, .dst_row = p.width, .dst_at = at, .src_row = p.row, .src_at = p.at});
+    });
+    c.all_reduce(flat->data.get(), n, t);
+    each([&](const held_alike& p, long at) {
+      device().copy({.dst = p.n().g(), .src = flat->v(), .rows = p.rows, .width = p.width, .dst_row = p.row, .dst_at = p.at, .src_row = p.width, .src_at = at});
+    });
   }
+}
+/// The squares of the elements of a part.
+inline double squares_of(const held_alike& p) {
+  const view g = p.n().g();
+  if (p.count() == g.count()) return device().sum_of_squares(g);
+  ref some = leaf(g.type, {p.count()});
+  device().copy({.dst = some->v(), .src = g, .rows = p.rows, .width = p.width, .dst_row = p.width, .src_row = p.row, .src_at = p.at});
+  return device().sum_of_squares(some->v());
 }
 inline bool takes_part(const parameter_view& v) { return *v.at && (*v.at)->tracked && !v.frozen; }
 /// Is its gradient this rank's part of a sum? Not if the communicators there are leave nothing to add.
 inline bool is_pending(const parameter_view& v) {
   for (std::size_t a = 0; a < max_axes; ++a) if (self.on[a] && v.place.on[a].k == kind::replicate) return true;
-  return v.copies(ranks_on()) > 1;
+  std::vector<held_alike> parts;
+  each_part(v, parts);
+  for (const auto& p : parts) if (p.copies > 1) return true;
+  return false;
 }
 }  // namespace detail
 
@@ -71,14 +108,18 @@ inline bool is_pending(const parameter_view& v) {
 inline void finish_gradients(const std::vector<parameter_view>& all) {
   std::vector<parameter_view> open;
   for (const auto& v : all) if (detail::takes_part(v) && detail::is_pending(v) && !(*v.at)->finished) open.push_back(v);
-  for (int a = 0; a < max_axes; ++a)
-    detail::sum_gradients(open, self.on[std::size_t(a)], [a](const parameter_view& v) { return v.place.on[std::size_t(a)].k == kind::replicate; });
-  const int w = ranks_on();
-  for (int c = 2; c <= w; ++c) {
-    const auto copied = [c, w](const parameter_view& v) { return v.copies(w) == c; };
-    bool any = false;
-    for (const auto& v : open) any = any || copied(v);
-    if (any) detail::sum_gradients(open, &self.on[0]->split(rank_on() / c), copied);
+  for (std::size_t a = 0; a < max_axes; ++a) {
+    if (!self.on[a]) continue;
+    std::vector<detail::held_alike> parts;
+    for (const auto& v : open) if (const long n = (*v.at)->s.count(); v.place.on[a].k == kind::replicate) parts.push_back({&v, 1, 1, n, n, 0});
+    detail::sum_gradients(parts, *self.on[a]);
+  }
+  std::vector<detail::held_alike> all_parts;
+  for (const auto& v : open) detail::each_part(v, all_parts);
+  for (int c = 2; c <= ranks_on(); ++c) {
+    std::vector<detail::held_alike> copied;
+    for (const auto& p : all_parts) if (p.copies == c) copied.push_back(p);
+    if (!copied.empty()) detail::sum_gradients(copied, self.on[0]->split(rank_on() / c));
   }
   for (const auto& v : open) (*v.at)->settle();
 }
@@ -94,9 +135,9 @@ inline double gradient_norm(const std::vector<parameter_view>& all) {
   double whole = 0, cut = 0;
   for (const auto& v : all) {
     if (!detail::takes_part(v)) continue;
-    const double s = device().sum_of_squares((*v.at)->g());
-    if (v.place.on[0].splits()) cut += s / v.copies(ranks_on());
-    else whole += s;
+    std::vector<detail::held_alike> parts;
+    detail::each_part(v, parts);
+    for (const auto& p : parts) (v.place.on[0].splits() ? cut : whole) += detail::squares_of(p) / p.copies;
   }
   if (self.on[0]) self.on[0]->all_reduce(&cut, 1, dtype::f64);
   return math::sqrt(whole + cut);

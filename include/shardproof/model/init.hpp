@@ -25,12 +25,11 @@ template <class F> void fill_parameter(const parameter_view& v, dtype t, F value
 template <class M, class F> void fill(M& m, F value, dtype t = dtype::f32) {
   for (const auto& v : parameters(m)) detail::fill_parameter(v, t, [&](long i) { return value(std::string_view(v.name), i); });
 }
-/// As transformers initialises a decoder: matrices normal(0, deviation), one-dimensional weights one, biases and buffers zero.
+/// As transformers initialises a decoder: matrices normal(0, deviation), gains one, biases and buffers zero.
 inline void initialise(const std::vector<parameter_view>& all, std::uint64_t seed, double deviation = 0.02, dtype t = dtype::f32) {
   for (const auto& v : all) {
     const std::uint64_t stream = stream_of(v.name);
-    const bool is_bias = v.name.ends_with(".bias") || v.buffer;
-    const bool is_vector = v.global.rank == 1;
+    const bool is_bias = v.is_bias() || v.buffer, is_vector = v.is_vector();
     detail::fill_parameter(v, t, [&](long i) { return is_bias ? 0.0 : is_vector ? 1.0 : deviation * normal_at(seed, stream, std::uint64_t(i)); });
   }
 }

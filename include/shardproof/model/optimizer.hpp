@@ -56,7 +56,7 @@ struct adamw {
       a.beta1 = beta1;
       a.beta2 = beta2;
       a.eps = eps;
-      a.decay = decay_vectors || v.global.rank > 1 ? weight_decay : 0;
+      a.decay = decay_vectors || !(v.is_vector() || v.is_bias()) ? weight_decay : 0;
       a.correction1 = 1 - math::pow(beta1, double(steps));
       a.correction2 = 1 - math::pow(beta2, double(steps));
       a.gradient_scale = scale;

@@ -19,7 +19,17 @@ struct parameter_view {
   bool frozen = false;
   const char* layer = "";                              ///< path of the layer, with "*" for layer numbers
   const char* style = "replicated";
-  bool free = false;                                   ///< declared by a module itself (SP_PARAM), not by a layer kind
+  std::vector<std::string> stored{};                   ///< tensors that a checkpoint keeps it in, block by block; empty: one, of its name
+  bool unroled = false;                                ///< declared without roles: a file has its dimensions one by one
+
+  /// A bias or a gain rather than a matrix: one dimension, or several that a file keeps as one.
+  bool is_vector() const {
+    bool one_role = !unroled && global.rank > 0 && global.d[0]->is != role::none;
+    for (int i = 1; i < global.rank; ++i) one_role = one_role && global.d[i]->is == global.d[0]->is;
+    return global.rank == 1 || one_role;
+  }
+  /// Starts at zero; experts have one each.
+  bool is_bias() const { return name.ends_with(".bias") || name.ends_with("_bias"); }
 
   shape local_shape(const spot& where) const {
     shape s;
@@ -41,6 +51,8 @@ inline std::string numbered(std::string_view path, const layer_numbers& n) {
   for (char c : path) if (c == '*') out += std::to_string(n.at[k++]); else out += c;
   return out;
 }
+template <class L> inline constexpr bool is_unroled = false;
+template <class L> requires requires { L::roled; } inline constexpr bool is_unroled<L> = !L::roled;
 template <class L> constexpr const char* style_name_of(const L& l) {
   const char* out = "replicated";
   each_style(typename plan_of<typename L::where>::styles{}, [&]<class S>(int i, S*) { if (i == l.chosen) out = S::name; });
@@ -57,10 +69,11 @@ template <class M> std::vector<parameter_view> parameters(M& m) {
     each_parameter_of(l, [&](auto& p) {
       using P = std::remove_reference_t<decltype(p)>;
       constexpr bool free = std::is_same_v<typename P::tag, detail::itself>;
+      constexpr bool unroled = detail::is_unroled<L>;
       if constexpr (P::optional) if (!p.present) return;
       std::string name = path;
       if constexpr (!free) (name += ".") += type_name<typename P::tag>();
-      out.push_back({std::move(name), extents(p.sizes), p.place(), &p.at, P::buffer, p.frozen, L::where::c_path(), detail::style_name_of(l), free});
+      out.push_back({std::move(name), extents(p.sizes), p.place(), &p.at, P::buffer, p.frozen, L::where::c_path(), detail::style_name_of(l), {}, unroled});
     });
   });
   return out;
@@ -112,6 +125,10 @@ inline void require_dealable(const parameter_view& v, int w) {
   if (!p.splits()) return;
   const bool summed = p.d->is == role::in;
   const auto check = [&](const dim_info* d, long n) {
+    if (base_of(d)->factors && items_each(d, v.global.table) > 0) {
+      n /= items_each(d, v.global.table);
+      d = lead_of(d);
+    }
     if (dealable(d, n, w, v.global.table, summed)) return;
     std::string facts = "at " + v.name + ", style " + v.style + ", " + std::string(base_of(d)->name) + " = " + std::to_string(n) + ", unit " +
                         (d->dealt == deal::items ? "item" : d->block > 1 ? "block" : "head") + ", ranks " + std::to_string(w) + ", legal";

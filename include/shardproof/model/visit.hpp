@@ -6,6 +6,7 @@
 ///     sp::each_path<llama<sp::at<plan>>>([](std::string_view path) { ... });              // every alternative; makes no object
 #include <string_view>
 #include <shardproof/layer/free_parameter.hpp>
+#include <shardproof/layer/region.hpp>
 #include <shardproof/layer/stack.hpp>
 namespace shardproof {
 
@@ -23,6 +24,7 @@ template <class T, class F> constexpr void visit_layers(T& x, F& f, layer_number
     for (auto& s : x) { visit_layers(s, f, n); ++n.at[depth]; }
     n.depth = depth;
   } else if constexpr (is_submodule<X>) {
+    if constexpr (requires { typename X::layer_kind; }) f(x, n);                         // a region, before what is in it
     if constexpr (std::is_const_v<T>) each_member(static_cast<const typename X::module&>(x), [&](auto& y) { visit_layers(y, f, n); });
     else each_member(static_cast<typename X::module&>(x), [&](auto& y) { visit_layers(y, f, n); });
   } else if constexpr (requires { typename X::layer_kind; }) f(x, n);
@@ -32,7 +34,10 @@ template <class F, class... T> constexpr void visit_paths_in(type_list<T...>, F&
 template <class T, class F> constexpr void visit_paths(F& f) {
   if constexpr (is_maybe<T>) visit_paths<decltype(T::some)>(f);
   else if constexpr (is_one_of<T>) { visit_paths<decltype(T::first)>(f); visit_paths<decltype(T::second)>(f); }
-  else if constexpr (is_stack<T> || is_submodule<T>) visit_paths_in(member_types<typename T::module>{}, f);
+  else if constexpr (is_region<T>) {
+    f(std::type_identity<T>{});
+    visit_paths_in(member_types<typename T::module>{}, f);
+  } else if constexpr (is_stack<T> || is_submodule<T>) visit_paths_in(member_types<typename T::module>{}, f);
   else if constexpr (requires { typename T::layer_kind; }) f(std::type_identity<T>{});
 }
 }  // namespace detail

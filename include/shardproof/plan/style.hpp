@@ -32,6 +32,7 @@ struct style_defaults : rule {
   template <class Site> using fed = void;              ///< the input placement on tp; void: whatever the rules allow
   template <class Site> using also = void;             ///< a second one that is accepted
   static constexpr bool allows_bias = true;
+  static constexpr bool layers = true, routers = false, regions = false;                 ///< what it may be given to; a region is a module with a style
   template <class Kind> static constexpr bool applies = true;                            ///< what else a kind of layer must be (SP204)
   static constexpr auto before(const auto& x) { return x; }                              ///< on the input
   static constexpr auto use(const auto& w) { return w; }                                 ///< on every parameter but the bias, at each use

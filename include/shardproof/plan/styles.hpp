@@ -6,12 +6,17 @@
 ///     static_assert(sp::current_name("colwise_rep") == "colwise_gather_output");
 #include <shardproof/plan/styles/colwise.hpp>
 #include <shardproof/plan/styles/embedding.hpp>
+#include <shardproof/plan/styles/experts.hpp>
+#include <shardproof/plan/styles/mla.hpp>
+#include <shardproof/plan/styles/norm.hpp>
 #include <shardproof/plan/styles/replicated.hpp>
 #include <shardproof/plan/styles/rowwise.hpp>
 namespace shardproof {
 
-using standard_styles = style_list<replicated, colwise, rowwise, packed_colwise, colwise_gather_output, rowwise_split_input,
-                                   rowwise_partial, replicated_with_grad_allreduce, embedding_rowwise>;
+using standard_styles = style_list<replicated, colwise, rowwise, packed_colwise, colwise_gather_output, rowwise_split_input, rowwise_partial,
+                                   replicated_with_grad_allreduce, embedding_rowwise, embedding_colwise, packed_rowwise, sequence_parallel,
+                                   replicate_output, replicated_as_partial, mla_kv_a_proj, grouped_gemm, ep_router, moe_tp_experts,
+                                   moe_tp_experts_partial, ep_dispatch_experts, moe_identity_expert, all_reduce_region, sharded_norm>;
 
 /// The name in use for an alias found in the wild; any other name is its own.
 constexpr std::string_view current_name(std::string_view name) {

@@ -25,7 +25,10 @@ enum class unary : unsigned char {
   scale,         ///< p * x
   shift,         ///< x + p
   softcap,       ///< p * tanh(x / p)
-  exp
+  exp,
+  rsqrt,         ///< 1 / sqrt(x + p)
+  at_most,       ///< min(x, p)
+  clamp          ///< max(min(x, p), -p)
 };
 
 /// c[m,n] (+)= op(a) op(b). a is [m,k], or [k,m] if ta; b is [k,n], or [n,k] if tb. b alone may be bf16 or f16.
@@ -62,6 +65,28 @@ struct attention_args {
   long kv_first = 0;            ///< which q heads share a KV head: kv head of q head h is (kv_first + h) / group - kv_first / group
   long group = 1;               ///< query heads per KV head, globally
   long position = 0;            ///< of the first key (a cache that dropped its oldest entries)
+};
+
+/// How a router's logits choose experts, row by row. Shazeer et al., arXiv 1701.06538; the groups are DeepSeek's (arXiv 2412.19437).
+enum class router_score : unsigned char { softmax, sigmoid };
+struct router_rule {
+  long chosen = 1;                             ///< experts of a token
+  router_score score = router_score::softmax;  ///< of all experts; a weight is the score of the chosen one
+  bool by_logit = false;                       ///< the choice looks at logits, not at scores, which may saturate
+  bool renormalised = false;                   ///< weights are divided by their sum + sum_eps
+  double sum_eps = 0;
+  double scale = 1;                            ///< of the weights
+  long groups = 1, kept_groups = 1;            ///< only experts of the best groups are chosen from; groups are alike and contiguous
+  bool group_by_two = false;                   ///< a group is as good as its best two together, else as its best one
+  constexpr bool operator==(const router_rule&) const = default;
+};
+/// Operands of a router.
+struct route_args {
+  view weights, ids;                           ///< [rows, chosen], ids i64 in order of choice
+  view logits;                                 ///< [rows, experts]
+  view bias;                                   ///< [experts], joins the choice only; or null
+  view dlogits, dweights;                      ///< backward only
+  router_rule how;
 };
 
 /// One AdamW step on f32 or f64 masters; Loshchilov & Hutter, arXiv 1711.05101, as torch.optim.AdamW computes it.
@@ -123,6 +148,12 @@ class backend {
   virtual void layer_norm(const view& y, const view& x, const view& w, const view& b, double eps) = 0;
   virtual void layer_norm_backward(const view& dx, const view& dw, const view& db, const view& dy, const view& x, const view& w, double eps) = 0;
 
+  // ---- rows one by one: x, a and b are [rows, n], s is [rows]
+  /// y[r, :] = x[r, :] * s[r], or y += that.
+  virtual void scale_rows(const view& y, const view& x, const view& s, bool accumulate) = 0;
+  /// s[r] += by * sum_j a[r, j] b[r, j].
+  virtual void row_dot(const view& s, const view& a, const view& b, double by) = 0;
+
   // ---- attention
   virtual void rotate(const rotate_args&) = 0;
   virtual void attention(const attention_args&) = 0;
@@ -135,6 +166,10 @@ class backend {
   virtual void gather_rows(const view& y, const view& table, const view& ids, long first) = 0;
   /// dtable[ids[r] - first] += dy[r]; the row `padding` (global; -1: none) gets nothing.
   virtual void scatter_rows(const view& dtable, const view& dy, const view& ids, long first, long padding) = 0;
+
+  // ---- routers
+  virtual void route(const route_args&) = 0;
+  virtual void route_backward(const route_args&) = 0;
 
   // ---- softmax cross-entropy in steps, between which ranks reduce [rows] vectors (vocab-parallel: Shoeybi et al., arXiv 1909.08053).
   /// top[r] = max_j logits[r, j]; -infinity for an empty row.

@@ -34,7 +34,7 @@ inline ranges ranges_of(const cut& c, int rank, holders h = holders::all) {
     const bool part = c.p.k == kind::packed;
     const dim_info* d = part ? whole->part[std::size_t(i)] : whole;
     auto& s = out.at[std::size_t(i)];
-    if (rank % copies_of(d, part ? extent_of(d, c.table) : c.whole, w)) s.end = s.begin;
+    if (rank % copies_of(d, part ? extent_of(d, c.table) : c.whole, w, c.table)) s.end = s.begin;
   }
   return out;
 }

@@ -16,11 +16,12 @@ namespace shardproof {
 
 /// A shared block of device memory. Not thread-safe by design: a tensor lives on its rank.
 class buffer {
-  struct block { long uses; void* p; std::size_t bytes; backend* owner; };
+  struct block { long uses; void* p; std::size_t bytes; backend* owner; bool host; };
   block* b_ = nullptr;
   void drop() {
     if (b_ && --b_->uses == 0) {
       if (b_->owner) b_->owner->release(b_->p, b_->bytes);
+      if (b_->host) ::operator delete(b_->p);
       delete b_;
     }
     b_ = nullptr;
@@ -28,9 +29,11 @@ class buffer {
 
  public:
   constexpr buffer() = default;
-  explicit buffer(std::size_t bytes) : b_(new block{1, device().allocate(bytes), bytes, &device()}) {}
+  explicit buffer(std::size_t bytes) : b_(new block{1, device().allocate(bytes), bytes, &device(), false}) {}
   /// A view of memory that somebody else owns and keeps alive (an mmap, a caller's array).
-  static buffer borrowed(void* p, std::size_t bytes) { buffer b; b.b_ = new block{1, p, bytes, nullptr}; return b; }
+  static buffer borrowed(void* p, std::size_t bytes) { buffer b; b.b_ = new block{1, p, bytes, nullptr, false}; return b; }
+  /// Memory of the host, whatever the device: counts that decide what kernels are called.
+  static buffer host(std::size_t bytes) { buffer b; b.b_ = new block{1, ::operator new(bytes), bytes, nullptr, true}; return b; }
   buffer(const buffer& o) : b_(o.b_) { if (b_) ++b_->uses; }
   buffer(buffer&& o) noexcept : b_(std::exchange(o.b_, nullptr)) {}
   buffer& operator=(buffer o) noexcept { std::swap(b_, o.b_); return *this; }

@@ -151,7 +151,8 @@ template <class Where, class Out, class... C> struct apply {
       return {s, x.at, p, by, b.gradient()};
     } else {
       if constexpr (sizeof...(Y) > 0 && !requires { Op::extents_may_differ; }) require_one_extent(name_of<Op>(), {extents(x.sizes), extents(y.sizes)...});
-      const shape local = local_shape(s, p);
+      shape local = local_shape(s, p);
+      if constexpr (detail::has_ragged<Out>) (detail::correct_ragged(local, s, x), ..., detail::correct_ragged(local, s, y));
       if (self.book) [[unlikely]] {
         bill b{self.book, self.where, double(local.count()), double(x.at->s.count()), {}, double(bytes_of(compute_type(x.at->type))), true, &self};
         int i = 0;

@@ -151,11 +151,26 @@ template <class X> struct optional_tensor {
   template <class M> constexpr auto as() const { auto y = x.template as<M>(); return optional_tensor<decltype(y)>{y, present}; }
 };
 
-/// This rank's shape of a whole tensor.
+namespace detail {
+template <class D> inline constexpr bool has_ragged = false;
+template <class... D> inline constexpr bool has_ragged<dims<D...>> = (info<D>.ragged || ...);
+}  // namespace detail
+/// This rank's shape of a whole tensor; of a ragged dimension it is a guess, which the operands correct.
 [[gnu::noinline]] inline shape local_shape(const extents& s, const layout_value& p) {
   shape out;
   for (int i = 0; i < s.rank; ++i) out.push(local_extent(s.d[i], s.n[i], p, self.where, s.table));
   return out;
 }
+namespace detail {
+/// How many of a ragged dimension there are here, x knows.
+template <class X> void correct_ragged(shape& local, const extents& of, const X& x) {
+  if constexpr (has_ragged<dims_in<X>>) {
+    if (!x.at) return;
+    for (int i = 0; i < of.rank; ++i)
+      for (int k = 0; k < x.sizes.rank; ++k)
+        if (of.d[i]->ragged && base_of(of.d[i]) == base_of(x.sizes.infos[std::size_t(k)])) local = local.with(i, x.at->s.n[k]);
+  }
+}
+}  // namespace detail
 
 }  // namespace shardproof

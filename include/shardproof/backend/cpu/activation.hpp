@@ -4,6 +4,7 @@
 ///
 ///     cpu::apply(unary::silu, y, x, 0);
 ///     cpu::apply_backward(unary::silu, dx, dy, x, y, 0);      // dx += dy * silu'(x)
+#include <cmath>
 #include <shardproof/backend/cpu/math.hpp>
 #include <shardproof/backend/cpu/operand.hpp>
 #include <shardproof/runtime/backend.hpp>
@@ -37,18 +38,21 @@ inline void apply(unary f, const view& y, const view& x, double p) {
       case unary::shift: each([&](const V& u) -> V { return u + c; }); break;
       case unary::softcap: each([&](const V& u) -> V { return c * tanh(V(u / c)); }); break;
       case unary::exp: each([](const V& u) -> V { return exp(u); }); break;
+      case unary::rsqrt: for (long i = 0; i < y.count(); ++i) y.as<T>()[i] = 1 / std::sqrt(in.p[i] + c); break;
+      case unary::at_most: each([&](const V& u) -> V { return select(u > c, broadcast(c), u); }); break;
+      case unary::clamp: each([&](const V& u) -> V { return select(u > c, broadcast(c), select(u < -c, broadcast(-c), u)); }); break;
     }
   });
 }
 
-/// Reads y for sigmoid, tanh, softcap and exp, and x for the other functions; scale and shift read neither.
+/// Reads y for sigmoid, tanh, softcap, exp and rsqrt, and x for the other functions; scale and shift read neither.
 inline void apply_backward(unary f, const view& dx, const view& dy, const view& x, const view& y, double p) {
   const long n = dx.count();
   if (!n) return;
   visit_float(dx.type, [&](auto zero) {
     using T = decltype(zero);
     using V = vec<T>;
-    const bool of_y = f == unary::sigmoid || f == unary::tanh || f == unary::softcap || f == unary::exp;
+    const bool of_y = f == unary::sigmoid || f == unary::tanh || f == unary::softcap || f == unary::exp || f == unary::rsqrt;
     const bool of_neither = f == unary::scale || f == unary::shift;
     const operand<T> in(of_neither ? dy : of_y ? y : x), out_gradient(dy);
     const T c = T(p);
@@ -79,6 +83,10 @@ inline void apply_backward(unary f, const view& dx, const view& dy, const view& 
       case unary::shift: each([](const V&) -> V { return broadcast(T(1)); }); break;
       case unary::softcap: each([&](const V& s) -> V { return 1 - (s / c) * (s / c); }); break;
       case unary::exp: each([](const V& e) -> V { return e; }); break;
+      case unary::rsqrt: each([](const V& r) -> V { return T(-0.5) * r * r * r; }); break;
+      // At the bound itself the slope is 1, as torch's.
+      case unary::at_most: each([&](const V& u) -> V { return select(u > c, none, broadcast(T(1))); }); break;
+      case unary::clamp: each([&](const V& u) -> V { return select(u > c, none, select(u < -c, none, broadcast(T(1)))); }); break;
     }
   });
 }

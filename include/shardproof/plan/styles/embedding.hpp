@@ -1,6 +1,6 @@
 #pragma once
 /// @file
-/// Tables sharded along their rows: the vocab-parallel embedding; the vocabulary may be uneven.
+/// Tables sharded along their rows (the vocab-parallel embedding; the vocabulary may be uneven) or along their columns.
 ///
 ///     sp::plan p{sp::embedding_rowwise{"embed_tokens"}, sp::colwise{"lm_head"}};        // a tied pair is placed alike
 #include <shardproof/plan/style.hpp>
@@ -13,6 +13,15 @@ struct embedding_rowwise : style_defaults {
   template <class Site> using fed = invariant;
   static constexpr bool allows_bias = false;
   static constexpr auto after(auto site, const auto& y, const auto& bias) { return to_boundary(site, y) + bias; }
+};
+
+/// ids I -> I: every rank looks up its own columns of each row, then all_gather.
+struct embedding_colwise : style_defaults {
+  static constexpr auto name = "embedding_colwise";
+  static constexpr role shards = role::width;
+  template <class Site> using fed = invariant;
+  static constexpr bool allows_bias = false;
+  static constexpr auto after(const auto& y, const auto& bias) { return all_gather(y) + bias; }
 };
 
 }  // namespace shardproof

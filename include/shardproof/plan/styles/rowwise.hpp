@@ -18,6 +18,13 @@ struct rowwise : style_defaults {
   }
 };
 
+/// PS(in, parts...) -> I: rowwise behind a fused result that is used whole, part beside part.
+struct packed_rowwise : rowwise {
+  static constexpr auto name = "packed_rowwise";
+  template <class D> using cut = packed<D>;
+  template <class Site> using fed = packed<first_of<typename Site::in>>;
+};
+
 /// I -> I: splits a whole input first.
 struct rowwise_split_input : rowwise {
   static constexpr auto name = "rowwise_split_input";
@@ -25,11 +32,10 @@ struct rowwise_split_input : rowwise {
   template <class Site> static constexpr auto before(Site, const auto& x) { return to_shard(x, along<first_of<typename Site::in>>{}); }
 };
 
-/// S(in) -> P: leaves the sum pending, so that several rowwise layers share one reduction (sp::reduced). No bias.
+/// S(in) -> P: leaves the sum pending, so that several rowwise layers share one reduction (sp::reduced). One rank adds the bias.
 struct rowwise_partial : rowwise {
   static constexpr auto name = "rowwise_partial";
-  static constexpr bool allows_bias = false;
-  static constexpr auto after(const auto& y, const auto& bias) { return y + bias; }
+  static constexpr auto after(const auto& y, const auto& bias) { return y + to_partial(bias); }
 };
 
 }  // namespace shardproof

@@ -23,6 +23,9 @@ struct sigmoid : activation<unary::sigmoid> {};
 struct tanh : activation<unary::tanh> {};
 struct softcap : activation<unary::softcap> {};
 struct exp : activation<unary::exp> {};
+struct rsqrt : activation<unary::rsqrt> {};
+struct at_most : activation<unary::at_most> {};
+struct clamp : activation<unary::clamp> {};
 template <class Op, class X> constexpr auto elementwise(const Op& o, const X& x) { return apply<free_operation<Op>, dims_in<X>>::op(o, x.sizes, x); }
 }  // namespace operations
 
@@ -36,6 +39,11 @@ template <tensor_like X> constexpr auto tanh(const X& x) { return operations::el
 template <tensor_like X> constexpr auto exp(const X& x) { return operations::elementwise(operations::exp{}, x); }
 /// cap * tanh(x / cap).
 template <tensor_like X> constexpr auto softcap(const X& x, double cap) { return operations::elementwise(operations::softcap{{cap}}, x); }
+/// 1 / sqrt(x + eps).
+template <tensor_like X> constexpr auto rsqrt(const X& x, double eps = 0) { return operations::elementwise(operations::rsqrt{{eps}}, x); }
+/// min(x, limit), and x between -limit and limit; the slope at the limit is 1, as torch's.
+template <tensor_like X> constexpr auto at_most(const X& x, double limit) { return operations::elementwise(operations::at_most{{limit}}, x); }
+template <tensor_like X> constexpr auto clamp(const X& x, double limit) { return operations::elementwise(operations::clamp{{limit}}, x); }
 
 /// An activation chosen by a configuration: a value, so that alternatives share one type.
 enum class activation_kind : unsigned char { silu, gelu, gelu_tanh, relu, squared_relu, sigmoid, tanh };

@@ -31,6 +31,7 @@ template <class Name, int Row, class Axis = tp, class D = void> struct conversio
     else return {kind::shard, &info<D>};
   }
   static constexpr outcome rule(placement x) {
+    if (x.splits() && base_of(x.d)->ragged) return {code::conversion, x};                 // how its parts lie is a fact of the data
     if (!primitive::stands_for(primitive::table[Row].src, x)) {
       const code c = primitive::refusal(primitive::table[Row].how, x, to());
       return {c == code::ok ? code::conversion : c, x};
@@ -79,6 +80,7 @@ template <class Name, int Row, class Axis = tp, class D = void> struct conversio
 };
 struct to_replicate;
 struct to_shard;
+struct to_partial;
 struct all_reduce;
 struct all_gather;
 struct reduce_scatter;
@@ -88,6 +90,18 @@ template <class Name, int Row, class Axis = tp, class D = void, class X> constex
   return apply<free_operation<op>, dims_in<X>, std::conditional_t<std::is_void_v<D>, invariant, shard<D>>>::op(op{}, x.sizes, x);
 }
 }  // namespace operations
+
+namespace detail {
+/// f of a bias that may be absent: what is absent is not converted, it only takes the type.
+template <class X, class F> constexpr auto if_present(const optional_tensor<X>& b, F f) {
+  using Y = decltype(f(b.x));
+  if constexpr (any_broken<Y>) return optional_tensor<Y>{Y{}, b.present};
+  else {
+    if (!b.present) return optional_tensor<Y>{b.x.template as<place_in<Y>>(), false};
+    return optional_tensor<Y>{f(b.x), true};
+  }
+}
+}  // namespace detail
 
 /// I -> R (f), S -> R (all_gather, reduce_scatter backward); a Replicate is one already. Made once per value, whoever asks.
 template <tensor_like X> constexpr auto to_replicate(const X& x) {
@@ -106,8 +120,7 @@ template <tensor_like X> constexpr auto to_replicate(const X& x) {
 }
 constexpr nothing to_replicate(nothing n) { return n; }
 template <class X> constexpr auto to_replicate(const optional_tensor<X>& b) {
-  auto y = to_replicate(b.x);
-  return optional_tensor<decltype(y)>{y, b.present};
+  return detail::if_present(b, [](const auto& x) { return to_replicate(x); });
 }
 /// f on a whole parameter; a sharded one, or one that is Replicate already, passes.
 template <tensor_like W> constexpr auto whole_to_replicate(const W& w) {
@@ -123,6 +136,9 @@ template <class W, class X, class Boundary> constexpr auto replicate_beside(cons
   else if constexpr (std::is_same_v<on_axis<place_in<X>>, Boundary>) return whole_to_replicate(w);
   else return w;
 }
+template <class W, class X, class Boundary> constexpr auto replicate_beside(const optional_tensor<W>& w, const X& x, Boundary b) {
+  return detail::if_present(w, [&](const auto& present) { return replicate_beside(present, x, b); });
+}
 /// I -> S(D), R -> S(D): keeps the own part.
 template <tensor_like X, class D> constexpr auto to_shard(const X& x, along<D>) {
   using namespace operations;
@@ -137,6 +153,25 @@ template <tensor_like X, class D> constexpr auto to_shard(const X& x, along<D>) 
   } else if constexpr (std::is_same_v<P, shard<D>>) return x;
   else if constexpr (std::is_same_v<P, replicate>) return convert<name, primitive::convert_r_s, tp, D>(x);
   else return convert<name, primitive::convert_i_s, tp, D>(x);
+}
+/// R -> P, I -> P: one rank keeps the value, the others hold zero; a Partial is one already. The transpose of an exact partition of unity.
+template <tensor_like X> constexpr auto to_partial(const X& x) {
+  using namespace operations;
+  using P = on_axis<place_in<X>>;
+  using name = operations::to_partial;
+  if constexpr (any_broken<X>) return broken{};
+  else if constexpr (is_any<place_in<X>>) {
+    const placement p = x.place().on[0];
+    if (p.k == kind::partial) return x;
+    if (p.k == kind::invariant) return convert<name, primitive::convert_i_p>(x);
+    return convert<name, primitive::convert_r_p>(x);
+  } else if constexpr (std::is_same_v<P, partial>) return x;
+  else if constexpr (std::is_same_v<P, invariant>) return convert<name, primitive::convert_i_p>(x);
+  else return convert<name, primitive::convert_r_p>(x);
+}
+constexpr nothing to_partial(nothing n) { return n; }
+template <class X> constexpr auto to_partial(const optional_tensor<X>& b) {
+  return detail::if_present(b, [](const auto& x) { return to_partial(x); });
 }
 /// P -> I: sums over the ranks. @error SP108 x is not Partial.
 template <tensor_like X> constexpr auto all_reduce(const X& x) { return operations::convert<operations::all_reduce, primitive::all_reduce_p_i>(x); }

@@ -3,7 +3,7 @@
 /// Takes a fused last dimension apart: packed -> each part sharded, a product -> each part as it says, whole -> whole.
 ///
 ///     auto [gate, up] = sp::split(gate_up_proj(x));        // (batch, seq, [ffn | ffn]/tp) packed -> two (batch, seq, ffn/tp) shard<ffn>
-///     auto [q, k, v] = sp::split(qkv_proj(x));             // unequal parts too; a part that is itself a list stays one dimension
+///     auto [q, k, v] = sp::split(qkv_proj(x));             // unequal parts too; of fused<flat<q_heads, head_dim>, ...> come heads
 #include <shardproof/tensor/ops/arithmetic.hpp>
 namespace shardproof {
 
@@ -39,16 +39,22 @@ template <class Whole, int I> struct part {
       const long n = extent_of(d, x.sizes.table);
       at += cut ? block_of(d, n, rank_on(), ranks_on(), x.sizes.table).size() : n;
     }
-    return erased::columns(x.at, at, s[-1], s);
+    return erased::columns(x.at, at, s.tail(s.rank - (x.at->s.rank - 1)), s);
   }
 };
+/// A flat part falls into its factors, a lane into none.
+template <class D> struct factors_of { using type = dims<D>; };
+template <class D> requires requires { requires D::dropped; } struct factors_of<D> { using type = dims<>; };
+template <class D> requires requires { typename D::factors; } struct factors_of<D> { using type = typename D::factors; };
 template <class Whole, class Lead, int I, class X> constexpr auto one_part(const X& x) {
   using part_dim = nth_dim<typename Whole::parts, I>;
-  using to = concat<Lead, dims<part_dim>>;
+  using own = typename factors_of<part_dim>::type;
+  using to = concat<Lead, own>;
   sizes_of<to> s;
   copy_sizes(s, x.sizes);
-  s.n[std::size_t(to::rank - 1)] = extent_of(&info<part_dim>, x.sizes.table);
-  return apply<free_operation<split>, to, shard<part_dim>>::op(part<Whole, I>{}, s, x);
+  for (int i = 0; i < own::rank; ++i) s.n[std::size_t(Lead::rank + i)] = extent_of(sizes_of<own>::infos[std::size_t(i)], x.sizes.table);
+  if constexpr (own::rank == 0) return apply<free_operation<split>, to>::op(part<Whole, I>{}, s, x);
+  else return apply<free_operation<split>, to, shard<first_of<own>>>::op(part<Whole, I>{}, s, x);
 }
 }  // namespace operations
 

@@ -1,0 +1,132 @@
+#pragma once
+/// @file
+/// Which experts a token goes to, and with what weight: the top-k choice of a router.
+///
+///     auto chosen = sp::choose(gate(x), {.chosen = 2, .renormalised = true});      // logits (batch, seq, n_experts)
+///     chosen.weights                                       // (batch, seq, chosen), differentiable in the logits
+///     chosen.ids                                           // (batch, seq, chosen) i64
+///
+/// A bias of the choice (DeepSeek's e_score_correction_bias, arXiv 2408.15664) joins the scores that are compared, not the weights.
+#include <shardproof/tensor/ops/arithmetic.hpp>
+#include <shardproof/tensor/ops/convert.hpp>
+namespace shardproof {
+
+struct chosen : dim<> {};                              ///< the experts of one token, best first
+
+/// A router's choice. It travels like a value: a style of a region converts its weights, and its ids where tokens are cut.
+template <class W, class I> struct routing {
+  W weights;
+  I ids;
+  template <class L> constexpr auto as() const {
+    auto w = weights.template as<L>();
+    auto i = ids.template as<L>();
+    return routing<decltype(w), decltype(i)>{w, i};
+  }
+};
+/// Is T a routing?
+template <class T> inline constexpr bool is_routing = false;
+template <class W, class I> inline constexpr bool is_routing<routing<W, I>> = true;
+template <class W, class I> constexpr routing<W, I> operator+(const routing<W, I>& r, nothing) { return r; }
+
+namespace detail {
+/// Ids where they are whole, whatever the placement of the weights: they have no gradient, so f is nothing to them.
+template <class I> constexpr auto whole_ids(const I& ids) {
+  if constexpr (is_any<place_in<I>>) return ids.place().on[0].splits() ? shardproof::to_replicate(ids) : ids;
+  else if constexpr (on_axis<place_in<I>>::value.splits()) return shardproof::to_replicate(ids);
+  else return ids;
+}
+template <class W, class I> constexpr auto routing_of(const W& w, const I& ids) {
+  if constexpr (any_broken<W, I>) return broken{};
+  else return routing<W, I>{w, ids};
+}
+}  // namespace detail
+/// A style's conversions of both: f on the weights, or the own tokens of both.
+template <class W, class I> constexpr auto to_replicate(const routing<W, I>& r) { return detail::routing_of(to_replicate(r.weights), detail::whole_ids(r.ids)); }
+template <class W, class I, class D> constexpr auto to_shard(const routing<W, I>& r, along<D> d) { return detail::routing_of(to_shard(r.weights, d), to_shard(r.ids, d)); }
+/// This rank's share of the tokens: x (batch, seq, ...) is cut along the dimension before the last.
+template <tensor_like X> constexpr auto own_tokens(const X& x) {
+  if constexpr (any_broken<X>) return broken{};
+  else return to_shard(x, along<nth_dim<dims_in<X>, -2>>{});
+}
+template <class W, class I> constexpr auto own_tokens(const routing<W, I>& r) { return to_shard(r, along<nth_dim<dims_in<W>, -2>>{}); }
+/// A whole value as a pending sum that one rank holds; what is dealt stays so.
+template <tensor_like X> constexpr auto kept_by_one(const X& x) {
+  if constexpr (any_broken<X>) return broken{};
+  else if constexpr (is_any<place_in<X>>) return x.place().on[0].splits() ? x : to_partial(x);
+  else if constexpr (on_axis<place_in<X>>::value.splits()) return x;
+  else return to_partial(x);
+}
+
+namespace erased {
+inline void pull_choose(node& y) {
+  route_args a;
+  a.how = state_of<router_rule>(y);
+  a.logits = y.in[0]->v();
+  a.ids = y.saved[0]->v();
+  a.dweights = y.g();
+  a.dlogits = y.in[0]->g();
+  device().route_backward(a);
+}
+inline ref choose(const ref& logits0, const ref& bias, const router_rule& how, const shape& s, ref* ids) {
+  const ref logits = widened(logits0);
+  ref y = record(logits->type, s, {&logits}, pull_choose, how);
+  *ids = leaf(dtype::i64, s);
+  if (y->tracked) y->saved[0] = *ids;
+  if (live(y)) {
+    route_args a;
+    a.how = how;
+    a.logits = logits->v();
+    a.weights = y->v();
+    a.ids = (*ids)->v();
+    if (bias) a.bias = bias->v();
+    device().route(a);
+  }
+  return y;
+}
+}  // namespace erased
+
+namespace operations {
+template <class Experts> struct choose {
+  router_rule how;
+  ref bias;
+  ref* ids = nullptr;
+  static constexpr outcome rule(placement logits) { return rules::over(logits, &info<Experts>); }
+  constexpr void charge(bill& b) const { b.flops(8, 8); }
+  ref run(const shape& s, const auto& logits) const { return erased::choose(logits.at, bias, how, s, ids); }
+};
+}  // namespace operations
+
+namespace detail {
+template <class Where, class X, class B> constexpr auto choose(const X& logits, const router_rule& how, const B& bias) {
+  if constexpr (any_broken<X>) return broken{};
+  else {
+    using experts = last_of<dims_in<X>>;
+    using to = concat<chop<dims_in<X>, 1>, dims<shardproof::chosen>>;
+    sizes_of<to> s;
+    copy_sizes(s, logits.sizes);
+    s.n[std::size_t(to::rank - 1)] = how.chosen;
+    operations::choose<experts> op{how, {}, nullptr};
+    if constexpr (is_ghost<X>) {
+      const auto w = apply<Where, to>::op(op, s, logits);
+      if constexpr (any_broken<decltype(w)> || is_refused<decltype(w)>) return w;
+      else return routing<std::remove_const_t<decltype(w)>, std::remove_const_t<decltype(w)>>{w, {w.sizes, w.at, w.place(), w.made_by}};
+    } else {
+      ref ids;
+      op.ids = &ids;
+      if constexpr (requires { bias.seen_by(logits); }) op.bias = bias.seen_by(logits).at;
+      else if constexpr (tensor_like<B>) op.bias = bias.at;
+      const auto w = apply<Where, to>::op(op, s, logits);
+      if constexpr (any_broken<decltype(w)> || is_refused<decltype(w)>) return w;
+      else return routing<std::remove_const_t<decltype(w)>, std::remove_const_t<decltype(w)>>{w, {w.sizes, ids, w.place(), w.made_by}};
+    }
+  }
+}
+}  // namespace detail
+
+/// `bias`: [n_experts], a buffer of a module. @error SP101 the experts are cut; SP103 logits are Partial.
+template <tensor_like X> constexpr auto choose(const X& logits, const router_rule& how) { return detail::choose<free_operation<operations::choose<void>>>(logits, how, nothing{}); }
+template <tensor_like X, tensor_like B> constexpr auto choose(const X& logits, const router_rule& how, const B& bias) {
+  return detail::choose<free_operation<operations::choose<void>>>(logits, how, bias);
+}
+
+}  // namespace shardproof

@@ -1,0 +1,44 @@
+#pragma once
+/// @file
+/// The positions of tokens as ids, for tables of learned positions.
+///
+///     auto x = wte(ids) + wpe(sp::position_ids(ids, cache.positions()));     // ids (batch, seq) i64 -> (batch, seq) i64
+///
+/// They lie as the tokens do; where the sequence is cut, each rank has its own.
+#include <vector>
+#include <shardproof/tensor/apply.hpp>
+#include <shardproof/tensor/ops/rope.hpp>
+namespace shardproof {
+
+namespace operations {
+template <class Seq> struct position_ids {
+  long first = 0, length = 0;
+  static constexpr outcome rule(placement ids) { return rules::nonlinear(ids); }
+  constexpr void charge(bill&) const {}
+  ref run(const shape&, const auto& ids) const {
+    long start = first;
+    for (int a = 0; a < max_axes; ++a) {
+      const placement p = ids.place().on[std::size_t(a)];
+      if (p.splits() && p.d == &info<Seq>) start += block_of(p.d, length, rank_on(a), ranks_on(a), ids.sizes.table).begin;
+    }
+    ref y = leaf(dtype::i64, ids.at->s);
+    if (!live(y)) return y;
+    std::vector<std::int64_t> at(std::size_t(ids.at->s.count()), 0);
+    const long seq = ids.at->s[-1];
+    for (std::size_t i = 0; i < at.size(); ++i) at[i] = start + long(i) % seq;
+    if (!at.empty()) device().from_host(y->v(), at.data());
+    return y;
+  }
+};
+}  // namespace operations
+
+/// ids is (..., seq). @error SP103 it is Partial.
+template <tensor_like X> constexpr auto position_ids(const X& ids, positions at = {}) {
+  if constexpr (any_broken<X>) return broken{};
+  else {
+    using op = operations::position_ids<last_of<dims_in<X>>>;
+    return apply<free_operation<op>, dims_in<X>>::op(op{at.first, ids.sizes.n[std::size_t(dims_in<X>::rank - 1)]}, ids.sizes, ids);
+  }
+}
+
+}  // namespace shardproof

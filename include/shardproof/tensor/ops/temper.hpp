@@ -1,0 +1,68 @@
+#pragma once
+/// @file
+/// Queries scaled by their position, so that attention over a long context stays sharp (Llama 4's temperature tuning).
+///
+///     auto q = sp::temper(q_proj(x), cache.positions(), {.every = 8192, .strength = 0.1});
+///     // position p: times 1 + strength * log(1 + floor((p + 1) / every)); x (..., seq, heads, head_dim)
+#include <vector>
+#include <shardproof/tensor/ops/arithmetic.hpp>
+#include <shardproof/tensor/ops/rope.hpp>
+namespace shardproof {
+
+/// By how much, see temper.
+struct temperature {
+  double every = 8192;                                 ///< positions between two steps
+  double strength = 0;                                 ///< 0: none
+  constexpr bool operator==(const temperature&) const = default;
+};
+
+namespace erased {
+inline void pull_temper(node& y) {
+  if (y.in[0]->tracked) device().scale_rows(y.in[0]->g(), y.g(), y.saved[0]->v(), true);
+}
+inline ref temper(const ref& x0, const temperature& t, long first) {
+  const ref x = widened(x0);
+  const long seq = x->s[-3], rows = x->s.lead(2);
+  ref by = leaf(x->type, {rows});
+  ref y = record(x->type, x->s, {&x}, pull_temper);
+  if (y->tracked) y->saved[0] = by;
+  if (!live(y)) return y;
+  std::vector<std::byte> host(std::size_t(rows) * bytes_of(x->type));
+  for (long r = 0; r < rows; ++r) {
+    const double step = double(long(double(first + r % seq + 1) / t.every));
+    write_element(x->type, &host[std::size_t(r) * bytes_of(x->type)], 1 + t.strength * math::log(1 + step));
+  }
+  if (rows) device().from_host(by->v(), host.data());
+  device().scale_rows(y->v(), x->v(), by->v(), false);
+  return y;
+}
+}  // namespace erased
+
+namespace operations {
+template <class Seq> struct temper {
+  temperature t;
+  long first = 0, length = 0;
+  static constexpr outcome rule(placement x) { return rules::linear_map(x); }
+  constexpr void charge(bill& b) const { b.flops(1, 1); }
+  ref run(const shape&, const auto& x) const {
+    long start = first;
+    for (int a = 0; a < max_axes; ++a) {
+      const placement p = x.place().on[std::size_t(a)];
+      if (p.splits() && p.d == &info<Seq>) start += block_of(p.d, length, rank_on(a), ranks_on(a), x.sizes.table).begin;
+    }
+    return erased::temper(x.at, t, start);
+  }
+};
+}  // namespace operations
+
+/// x is (..., seq, heads, head_dim); any placement.
+template <tensor_like X> constexpr auto temper(const X& x, positions at, const temperature& t) {
+  if constexpr (any_broken<X>) return broken{};
+  else {
+    static_assert(dims_in<X>::rank >= 3, "shardproof: temper takes (..., seq, heads, head_dim)");
+    using op = operations::temper<nth_dim<dims_in<X>, -3>>;
+    return apply<free_operation<op>, dims_in<X>>::op(op{t, at.first, x.sizes.n[std::size_t(dims_in<X>::rank - 3)]}, x.sizes, x);
+  }
+}
+
+}  // namespace shardproof
