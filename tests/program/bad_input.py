@@ -363,7 +363,7 @@ def configurations():
                 c[key] = value
         return refused(label, code, *on(folder_with("config", c), verb), says=says, fixed=fixed)
 
-    config("an unknown model_type", 605, ["mamba", "granite, llama, llama4_text, mistral, mixtral"], model_type="mamba")
+    config("an unknown model_type", 605, ["mamba", "granite, llama, llama4_text, longcat_flash, mistral"], model_type="mamba")
     config("no model_type", 604, "model_type", model_type=...)
     config("model_type of another kind", 604, "model_type", model_type=3)
     for key in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):

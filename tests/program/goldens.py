@@ -62,6 +62,10 @@ def own_plan(model_type):
     if model_type == "gpt_neox":
         layer = {"attention.query_key_value": "colwise", "attention.dense": "rowwise", "mlp.dense_h_to_4h": "colwise", "mlp.dense_4h_to_h": "rowwise"}
         return {f"layers.*.{name}": style for name, style in layer.items()} | {"?embed_out": "colwise_rep"}
+    if model_type == "longcat_flash":
+        layer = {f"self_attn.*.{name.lstrip('?')}": style for name, style in LATENT.items() if name != "?q_proj"}
+        layer |= {name.replace("mlp.", "mlps.*."): style for name, style in GATED.items()} | EXPERTS
+        return {f"layers.*.{name}": style for name, style in layer.items()} | {"?lm_head": "colwise_rep"}
     projections = {"q_proj": "colwise", "k_proj": "colwise", "v_proj": "colwise", "dense" if model_type == "phi" else "o_proj": "rowwise"}
     if model_type == "phi3":
         projections = {"qkv_proj": "packed_colwise", "o_proj": "rowwise"}
@@ -84,7 +88,8 @@ def own_plan(model_type):
 
 def refused_plan(c, plan):
     """Why transformers' own plan must be refused: it leaves norms of sharded heads unsynchronised."""
-    return 301 if plan == "hf" and (c.get("qk_layernorm") or c.get("use_qk_norm")) else 0
+    normed = c.get("qk_layernorm") or (c.get("use_qk_norm") and c["model_type"] != "llama4_text")  # its norms have no weights
+    return 301 if plan == "hf" and normed else 0
 
 
 def heads_of(c):

@@ -7,6 +7,7 @@
 #include <shardproof/families/gpt2.hpp>
 #include <shardproof/families/gpt_oss.hpp>
 #include <shardproof/families/llama4_text.hpp>
+#include <shardproof/families/longcat_flash.hpp>
 #include <shardproof/families/mixtral.hpp>
 #include <shardproof/families/phi3.hpp>
 #include <shardproof/families/qwen2_moe.hpp>
@@ -20,6 +21,7 @@ constexpr families::configuration mixed(int sparse_layers = 3, long q_rank = 0) 
   c.moe.features = 11;
   c.moe.shared_features = 13;
   c.moe.how.chosen = 2;
+  c.moe.identities = 2;
   for (int i = 0; i < 3; ++i) c.moe.sparse.push_back(i >= 3 - sparse_layers);
   c.latent.kv_rank = 9;
   c.latent.q_rank = q_rank;
@@ -45,3 +47,5 @@ static_assert(costs(step<families::deepseek_v2, families::deepseek_v2_plan>(4), 
 static_assert(costs(step<families::deepseek_v3, families::deepseek_v3_plan>(4, 3, 10), 9, 3 * 5 + 1));
 static_assert(costs(step<families::phi3, families::phi3_plan>(4), 9, 7));                             // transformers' plan: 2 all-gathers a layer more
 static_assert(costs(step<families::gpt2, families::gpt2_plan>(4), 9, 7));
+// Two attentions, two mlps and one mixture a layer; the first mlp shares its f with the experts.
+static_assert(costs(step<families::longcat_flash, families::longcat_flash_plan>(4, 3, 10), 3 + 3 * 5, 1 + 3 * (2 * 3 + 1 + 1 + 1)));

@@ -28,12 +28,14 @@ const known sparse[] = {
     {"deepseek_v3", R"("q_lora_rank": 10, "kv_lora_rank": 9, "qk_nope_head_dim": 6, "qk_rope_head_dim": 4, "v_head_dim": 7, "n_routed_experts": 8, "num_experts_per_tok": 3,
                        "moe_intermediate_size": 11, "first_k_dense_replace": 1, "n_group": 4, "topk_group": 2, "attention_bias": true)"},
     {"llama4_text", R"("num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 5, "num_experts_per_tok": 2, "intermediate_size_mlp": 23, "interleave_moe_layer_step": 2,
-                       "no_rope_layers": [1, 0, 1], "attention_chunk_size": 3, "floor_scale": 2, "attn_scale": 0.3)"}};
+                       "no_rope_layers": [1, 0, 1], "attention_chunk_size": 3, "floor_scale": 2, "attn_scale": 0.3)"},
+    {"longcat_flash", R"("num_layers": 3, "ffn_hidden_size": 23, "q_lora_rank": 10, "kv_lora_rank": 9, "qk_nope_head_dim": 6, "qk_rope_head_dim": 4, "v_head_dim": 7,
+                         "n_routed_experts": 5, "zero_expert_num": 3, "moe_topk": 3, "expert_ffn_hidden_size": 11, "num_attention_heads": 4, "hidden_size": 32)"}};
 const known fused[] = {{"phi3", R"("num_key_value_heads": 2, "sliding_window": 3)"}, {"gpt2", R"("n_embd": 32, "n_layer": 3, "n_head": 4, "n_inner": 25, "n_positions": 12)"}};
 
 std::string text_of(const std::string& type, const std::string& own, const std::string& more = "") {
   std::string out = "{\"model_type\": \"" + type + "\", \"vocab_size\": 37, " + own;
-  if (type != "gpt2") out += R"(, "hidden_size": 32, "intermediate_size": 25, "num_hidden_layers": 3, "num_attention_heads": 4)";
+  if (type != "gpt2" && type != "longcat_flash") out += R"(, "hidden_size": 32, "intermediate_size": 25, "num_hidden_layers": 3, "num_attention_heads": 4)";
   return out + (more.empty() ? "" : ", ") + more + "}";
 }
 sp::configuration config_of(const known& k, const std::string& more = "") { return sp::read_configuration(text_of(k.type, k.own, more)); }

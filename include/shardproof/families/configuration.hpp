@@ -22,6 +22,8 @@ enum class attention_type : unsigned char { full, sliding, chunked };
 struct mixture {
   long experts = 0, features = 0, shared_features = 0;             ///< features: inside one expert, inside the shared one
   router_rule how;                                                 ///< how.chosen experts a token
+  long identities = 0;                                             ///< longcat_flash: experts that return what they are given
+  bool router_bias = false;
   double swiglu_alpha = 1.702, swiglu_limit = 7;                   ///< gpt_oss
   std::vector<unsigned char> sparse;                               ///< one per layer: experts, or a plain mlp
   constexpr bool in_layer(long i) const { return i < long(sparse.size()) && sparse[std::size_t(i)]; }
@@ -88,6 +90,8 @@ constexpr extent_table extents_of(const configuration& c) {
   }
   if (c.moe.experts) {
     t.set<n_experts>(c.moe.experts);
+    t.set<n_identities>(c.moe.identities);
+    t.set<router_scores>(c.moe.experts + c.moe.identities);
     t.set<expert_ffn>(c.moe.features);
     t.set<shared_ffn>(c.moe.shared_features);
   }

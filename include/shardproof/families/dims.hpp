@@ -21,6 +21,8 @@ struct nope_dim : dim<> {};                                        ///< of a que
 struct rope_dim : dim<> {};                                        ///< of its part that turns,
 struct value_dim : dim<> {};                                       ///< and of a value
 struct n_experts : dim<dynamic, units, uneven> {};                 ///< dealt out whole, to some ranks perhaps none
+struct n_identities : dim<> {};                                    ///< experts that return what they are given,
+struct router_scores : dim<> {};                                   ///< and one score for each expert of both kinds
 struct expert_ffn : dim<> {};                                      ///< features inside one expert
 struct shared_ffn : dim<> {};                                      ///< inside the expert that every token passes
 

@@ -53,7 +53,7 @@ inline imported_plan dealt_plan(plan_rules rules, bool travels) {
   for (auto& [pattern, style] : rules) {
     const std::string_view p = required_part(pattern);
     if (p.ends_with(".experts")) style = travels ? "ep_dispatch_experts" : style == "moe_tp_experts_partial" ? style : "moe_tp_experts";
-    else if (p.find(".experts.") != p.npos && p.find(".identity_expert") == p.npos) style = "grouped_gemm";
+    else if (p.find(".experts.") != p.npos && p.find(".identity_expert") == p.npos && style != "replicated") style = "grouped_gemm";
     else if (travels && style == "rowwise_partial" && p.find(".shared_expert") != p.npos) style = "rowwise";        // the routed sum comes back finished
     else if (travels && style == "replicate_output") style = "replicated";
   }

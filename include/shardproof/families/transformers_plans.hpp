@@ -136,6 +136,20 @@ inline constexpr std::string_view llama4_text = R"({
   "layers.*.feed_forward.experts.down_proj": "rowwise",
   "layers.*.feed_forward.experts": "moe_tp_experts"
 })";
+/// LongcatFlashConfig.
+inline constexpr std::string_view longcat_flash = R"({
+  "layers.*.self_attn.*.q_b_proj": "colwise",
+  "layers.*.self_attn.*.kv_a_proj_with_mqa": "mla_kv_a_proj",
+  "layers.*.self_attn.*.kv_b_proj": "colwise",
+  "layers.*.self_attn.*.o_proj": "rowwise",
+  "layers.*.mlps.*.gate_proj": "colwise",
+  "layers.*.mlps.*.up_proj": "colwise",
+  "layers.*.mlps.*.down_proj": "rowwise",
+  "layers.*.mlp.experts.gate_up_proj": "packed_colwise",
+  "layers.*.mlp.experts.down_proj": "rowwise",
+  "layers.*.mlp.experts.identity_expert": "moe_identity_expert",
+  "layers.*.mlp.experts": "moe_tp_experts"
+})";
 /// Glm4MoeConfig.
 inline constexpr std::string_view glm4_moe = R"({
   "layers.*.self_attn.q_proj": "colwise",
