@@ -5,6 +5,7 @@
 #include <vector>
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/shardproof.hpp>
+#include <shardproof/layer/experts.hpp>
 
 namespace {
 

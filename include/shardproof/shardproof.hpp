@@ -1,9 +1,10 @@
 #pragma once
 /// @file
-/// Everything a model's author needs, except a backend (exactly one .cpp includes one), an engine and files.
+/// Everything a model's author needs, except a backend (exactly one .cpp includes one), an engine, files and mixtures of experts.
 ///
 ///     #include <shardproof/shardproof.hpp>
 ///     #include <shardproof/engine/threads.hpp>             // sp::run
+///     #include <shardproof/layer/experts.hpp>              // sp::region, sp::topk_router, sp::dispatch
 ///     #include <shardproof/backend/cpu.hpp>                // in exactly one .cpp of the program
 ///
 /// A flat list: a nested one would cost the reader of every error a line of "included from".
@@ -14,12 +15,10 @@
 #include <shardproof/layer/free_parameter.hpp>
 #include <shardproof/layer/linear.hpp>
 #include <shardproof/layer/norm.hpp>
-#include <shardproof/layer/router.hpp>
 #include <shardproof/layer/stack.hpp>
 #include <shardproof/tensor/ops/activation.hpp>
 #include <shardproof/tensor/ops/attention.hpp>
 #include <shardproof/tensor/ops/cross_entropy.hpp>
-#include <shardproof/tensor/ops/dispatch.hpp>
 #include <shardproof/tensor/ops/rope.hpp>
 #include <shardproof/tensor/ops/split.hpp>
 #include <shardproof/tensor/ops/to_product.hpp>

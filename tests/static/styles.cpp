@@ -1,6 +1,7 @@
 // Styles: what each one is fed, where it puts parameters and biases, what comes out, and which kinds it suits; the result is the one
 // that the rules deduce, so it is compared with the signature in the documentation.
 #include <shardproof/shardproof.hpp>
+#include <shardproof/layer/experts.hpp>
 #include <shardproof/layer/with.hpp>
 
 struct hidden : sp::dim<16> {};

@@ -11,9 +11,8 @@
 /// Members bear the names that transformers 5 gives them in memory; checkpoints keep each expert's matrices apart: see expert_tensors.
 #include <shardproof/families/blocks.hpp>
 #include <shardproof/families/transformers_plans.hpp>
-#include <shardproof/layer/router.hpp>
+#include <shardproof/layer/experts.hpp>
 #include <shardproof/model/covers.hpp>
-#include <shardproof/tensor/ops/dispatch.hpp>
 namespace shardproof::families {
 
 /// down(act(gate(x)) * up(x)) of each token's experts. x (batch, seq, hidden); between, one row for each choice: (routed, expert_ffn/tp), or

@@ -5,6 +5,7 @@
 ///
 ///     #include "llama/mixture.hpp"
 #include "dims.hpp"
+#include <shardproof/layer/experts.hpp>
 
 struct n_experts : sp::dim<6, sp::units, sp::uneven> {};
 template <class At> struct gated_experts {
