@@ -50,6 +50,12 @@ static_assert(sp::covers<mixture, cut_inside>() && sp::covers<mixture, dealt>())
 using stream = sp::sizes_of<sp::dims<sp::batch, sp::seq, hidden>>;
 static_assert(sp::dry_run<mixture, cut_inside>(sp::ranks{4}, stream{2, 5, 16}).forward.all_reduces == 1);
 static_assert(sp::dry_run<mixture, dealt>(sp::ranks{4}, stream{2, 5, 16}).forward.all_to_alls == 3);      // the counts, the rows, the results
+constexpr auto inside = sp::dry_run<mixture, cut_inside>(sp::ranks{4}, stream{2, 5, 16}), apart = sp::dry_run<mixture, dealt>(sp::ranks{4}, stream{2, 5, 16});
+static_assert(apart.forward.all_gathers == 1 && apart.forward.all_reduces == 1);                          // the tokens; the shared expert
+inline constexpr sp::plan masked{sp::grouped_gemm{"experts.gate_up_proj", "experts.down_proj"}, sp::moe_tp_experts{"experts"}, sp::ep_router{"gate"}};
+static_assert(sp::dry_run<mixture, masked>(sp::ranks{4}, stream{2, 5, 16}).forward.all_reduces == 1);
+static_assert(sp::dry_run<mixture, masked>(sp::ranks{4}, stream{2, 5, 16}).forward.all_to_alls == 0);
+static_assert(inside.backward.all_reduces == 1);                                                          // of the weights: x wants no gradient here
 
 template <class M> std::vector<double> outcome(int ranks) {
   std::vector<double> out;

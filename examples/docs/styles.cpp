@@ -1,7 +1,9 @@
 /// @file
 /// The code of docs/styles.md: what each style communicates, row by row of the table there.
 #include "pages.hpp"
+#include <shardproof/layer/region.hpp>
 #include <shardproof/shardproof.hpp>
+#include <shardproof/tensor/ops/rows.hpp>
 
 namespace {
 
@@ -75,6 +77,71 @@ template <class At> struct table {
 };
 inline constexpr sp::plan rows{sp::embedding_rowwise{"embed"}};
 static_assert(of(sp::dry_run<table, rows>(sp::ranks{4}, sp::tokens{2, 5})) == counts{1, 0, 0, 0, 0, 0});
+
+inline constexpr sp::plan columns{sp::embedding_colwise{"embed"}};
+static_assert(of(sp::dry_run<table, columns>(sp::ranks{4}, sp::tokens{2, 5})) == counts{0, 1, 0, 0, 0, 0});
+
+template <class At> struct packed_mlp {
+  SP_LAYER(norm, sp::rms_norm<hidden>);
+  SP_LAYER(up, sp::linear<hidden, sp::fused<ffn, ffn>>);
+  SP_LAYER(down, sp::linear<sp::fused<ffn, ffn>, hidden>);
+  constexpr auto forward(const auto& x, auto&&) const { return down(up(norm(x))); }
+};
+inline constexpr sp::plan packed_through{sp::packed_colwise{"up"}, sp::packed_rowwise{"down"}};
+static_assert(of(sp::dry_run<packed_mlp, packed_through>(sp::ranks{4}, stream{2, 5, 16})) == counts{1, 0, 0, 1, 0, 0});
+
+template <class At> struct whole_normed_heads {
+  SP_LAYER(norm, sp::rms_norm<hidden>);
+  SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>>);
+  SP_LAYER(q_norm, sp::rms_norm<sp::dims<q_heads, head_dim>>);
+  SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden>);
+  constexpr auto forward(const auto& x, auto&&) const { return o_proj(q_norm(q_proj(norm(x)))); }
+};
+inline constexpr sp::plan number_a_token{sp::colwise{"q_proj"}, sp::sharded_norm{"q_norm"}, sp::rowwise{"o_proj"}};
+static_assert(of(sp::dry_run<whole_normed_heads, number_a_token>(sp::ranks{4}, stream{2, 5, 16})) == counts{2, 0, 0, 2, 0, 0});
+
+template <class At> struct gated_branch {
+  SP_LAYER(norm, sp::rms_norm<hidden>);
+  SP_LAYER(gate, sp::linear<hidden, sp::one>);
+  SP_LAYER(up, sp::linear<hidden, ffn>);
+  SP_LAYER(down, sp::linear<ffn, hidden>);
+  SP_PARAM(shift, sp::dims<hidden>);
+  constexpr auto forward(const auto& x, auto&&) const {
+    auto n = norm(x);
+    return sp::reduced(sp::scale_rows(down(up(n)), gate(n)) + shift);
+  }
+};
+inline constexpr sp::plan pending{sp::colwise{"up"}, sp::rowwise_partial{"down"}, sp::replicate_output{"gate"}, sp::replicated_as_partial{"shift"}};
+static_assert(of(sp::dry_run<gated_branch, pending>(sp::ranks{4}, stream{2, 5, 16})) == counts{1, 0, 0, 2, 0, 0});      // of dx and of the gate
+
+template <class At> struct latent {
+  SP_LAYER(norm, sp::rms_norm<hidden>);
+  SP_LAYER(down, sp::linear<hidden, sp::fused<ffn, head_dim>>);
+  constexpr auto forward(const auto& x, auto&&) const { return sp::split(down(norm(x))).second; }
+};
+inline constexpr sp::plan by_part{sp::mla_kv_a_proj{"down"}};
+static_assert(of(sp::dry_run<latent, by_part>(sp::ranks{4}, stream{2, 5, 16})) == counts{0, 0, 0, 1, 0, 0});
+
+template <class At> struct inner {
+  SP_LAYER(up, sp::linear<hidden, ffn>);
+  SP_LAYER(down, sp::linear<ffn, hidden>);
+  constexpr auto forward(const auto& x) const { return down(up(x)); }
+};
+template <class At> struct outer {
+  SP_LAYER(norm, sp::rms_norm<hidden>);
+  SP_LAYER(branch, sp::region<inner>);
+  constexpr auto forward(const auto& x, auto&&) const { return branch(norm(x)); }
+};
+inline constexpr sp::plan closed{sp::all_reduce_region{"branch"}, sp::colwise{"branch.up"}, sp::rowwise_partial{"branch.down"}};
+static_assert(of(sp::dry_run<outer, closed>(sp::ranks{4}, stream{2, 5, 16})) == counts{1, 0, 0, 1, 0, 0});
+
+inline constexpr auto norm_on_a_cut_stream = sp::plan{sp::sequence_parallel{"norm"}, sp::embedding_rowwise{"embed"}}.with_boundary<sp::shard<sp::seq>>();
+template <class At> struct normed_table {
+  SP_LAYER(embed, sp::embedding<vocab, hidden>);
+  SP_LAYER(norm, sp::rms_norm<hidden>);
+  constexpr auto forward(const auto& ids, auto&&) const { return norm(embed(ids)); }
+};
+static_assert(of(sp::dry_run<normed_table, norm_on_a_cut_stream>(sp::ranks{4}, sp::tokens{2, 8})) == counts{0, 0, 1, 1, 1, 0});
 
 //! [sequence]
 template <class At> struct lm {

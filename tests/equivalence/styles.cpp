@@ -61,6 +61,7 @@ TEST_CASE("vocab-parallel embeddings with an uneven vocabulary") {
   for (const long vocabulary : {16, 13, 3, 1}) {
     check<sp::embedding_rowwise, table, as_it_is, sp::sizes_of<sp::dims<rows>>>(w, extents(4, vocabulary), {1, 2, 3, 4, 5, 8},
                                                                                 vocabulary);
+    check<sp::embedding_colwise, table, as_it_is, sp::sizes_of<sp::dims<rows>>>(w, extents(5, vocabulary), {1, 2, 3, 4, 8}, vocabulary);
     check<sp::replicated, table, as_it_is, sp::sizes_of<sp::dims<rows>>>(w, extents(4, vocabulary), {2}, vocabulary);
   }
   print("embeddings of 16, 13, 3 and 1 rows", w);
@@ -76,16 +77,30 @@ template <class At> struct two_branches {
     return sp::reduced(left(h) + right(h));
   }
 };
-inline constexpr sp::plan one_reduction{sp::colwise{"gate"}, sp::rowwise_partial{"left", "right"}};
+// A result used whole by the next layer, part beside part.
+template <class At> struct packed_pair {
+  SP_LAYER(up, sp::linear<features, sp::fused<wide, narrow>, sp::with_bias>);
+  SP_LAYER(down, sp::linear<sp::fused<wide, narrow>, features, sp::with_bias>);
+  constexpr auto forward(const auto& x) const { return down(sp::silu(up(x))); }
+};
+// A module that leaves its sum pending, and a rule for the module.
+template <class At> struct branch_of_two {
+  SP_LAYER(up, sp::linear<features, wide, sp::with_bias>);
+  SP_LAYER(down, sp::linear<wide, features, sp::with_bias>);
+  constexpr auto forward(const auto& x) const { return down(sp::silu(up(x))); }
+};
+template <class At> struct around_branch {
+  SP_LAYER(branch, sp::region<branch_of_two>);
+  constexpr auto forward(const auto& x) const { return x + branch(x); }
+};
 inline constexpr sp::plan whole_everywhere{};
-TEST_CASE("two rowwise_partial layers share one reduction") {
+/// A model under its plan, constexpr and as a text, against one device: one all-reduce forward and one backward.
+template <template <class> class Model, const auto& Plan> void one_of_each(const char* what, const std::string& text) {
   worst w;
-  for (const auto& t : {extents(8, 8), extents(5, 3)}) {
-    const figures one = measure<two_branches<sp::at<whole_everywhere>>, x_sizes>(1, t, "")[0];
-    for (const int ranks : {1, 2, 3, 4}) {
-      const std::string text = R"({"gate": "colwise", "left": "rowwise_partial", "right": "rowwise_partial"})";
-      for (const auto& all : {measure<two_branches<sp::at<one_reduction>>, x_sizes>(ranks, t, ""),
-                              measure<two_branches<sp::at<at_start_up>>, x_sizes>(ranks, t, text)}) {
+  for (const auto& t : {extents(8, 8, 8), extents(5, 3, 7), extents(4, 1, 2)}) {
+    const figures one = measure<Model<sp::at<whole_everywhere>>, x_sizes>(1, t, "")[0];
+    for (const int ranks : {1, 2, 3, 4})
+      for (const auto& all : {measure<Model<sp::at<Plan>>, x_sizes>(ranks, t, ""), measure<Model<sp::at<at_start_up>>, x_sizes>(ranks, t, text)}) {
         for (const auto& f : all) {
           CHECK(f.miscounted == "");
           CHECK(difference(f, one) < 1e-12);
@@ -95,9 +110,40 @@ TEST_CASE("two rowwise_partial layers share one reduction") {
         CHECK(all[0].book.backward.all_reduces == (ranks > 1));
         ++w.runs;
       }
+  }
+  print(what, w);
+}
+inline constexpr sp::plan one_reduction{sp::colwise{"gate"}, sp::rowwise_partial{"left", "right"}};
+inline constexpr sp::plan packed_through{sp::packed_colwise{"up"}, sp::packed_rowwise{"down"}};
+inline constexpr sp::plan closed_region{sp::all_reduce_region{"branch"}, sp::colwise{"branch.up"}, sp::rowwise_partial{"branch.down"}};
+TEST_CASE("two rowwise_partial layers share one reduction") {
+  one_of_each<two_branches, one_reduction>("rowwise_partial and reduced", R"({"gate": "colwise", "left": "rowwise_partial", "right": "rowwise_partial"})");
+}
+TEST_CASE("packed_rowwise takes the parts that packed_colwise made") {
+  one_of_each<packed_pair, packed_through>("packed_colwise and packed_rowwise", R"({"up": "packed_colwise", "down": "packed_rowwise"})");
+}
+TEST_CASE("all_reduce closes a module that leaves its sum pending, biases once") {
+  one_of_each<around_branch, closed_region>("all_reduce of a region", R"({"branch": "all_reduce", "branch.up": "colwise", "branch.down": "rowwise_partial"})");
+}
+
+inline constexpr auto along_rows = sp::plan{sp::sequence_parallel{"layer"}}.with_boundary<sp::shard<rows>>();
+TEST_CASE("sequence_parallel sums the gradients of a norm on a cut stream") {
+  using normed = sp::layer_norm<features, sp::with_bias>;
+  using cut_stream = of<normed, cut_along<rows>>;
+  worst w;
+  for (const long f : {8, 5}) {
+    const sp::extent_table t = extents(f);
+    const figures one = measure<of<normed, as_it_is>::model<sp::at<whole_everywhere>>, x_sizes>(1, t, "")[0];
+    for (const int ranks : {1, 2, 3, 4, 5}) {
+      for (const figures& many : measure<cut_stream::model<sp::at<along_rows>>, x_sizes>(ranks, t, "")) {
+        CHECK(many.miscounted == "");
+        CHECK(difference(many, one) < 1e-12);
+        w.difference = std::max(w.difference, difference(many, one));
+      }
+      ++w.runs;
     }
   }
-  print("rowwise_partial and reduced", w);
+  print("sequence_parallel", w);
 }
 
 }  // namespace
