@@ -57,6 +57,7 @@ void add_model_options(CLI::App& verb, cli::common_options& o) {
       ->capture_default_str();
   verb.add_flag("--ep", o.experts, "experts on different ranks: of auto or hf, where the family has experts");
   verb.add_option("--ep-engine", o.engine_of_experts, "all_to_all: tokens travel; masked: every rank picks those of its own experts")->capture_default_str();
+  verb.add_flag("--sequence-parallel", o.sequence_parallel, "the stream between layers is cut along the sequence, under any plan");
   verb.add_option("--engine", o.engine, "threads: ranks inside this process")->capture_default_str();
   verb.add_option("--device", o.device, "cpu or cuda")->capture_default_str();
   verb.add_option("--dtype", o.type, "auto: as stored, f32 arithmetic; f32; f64; bf16: storage, f32 arithmetic")
@@ -64,6 +65,9 @@ void add_model_options(CLI::App& verb, cli::common_options& o) {
   verb.add_option("--allow-key", o.allowed_keys, "a configuration key to ignore although nobody knows it")
       ->allow_extra_args(false);
   verb.add_option("--timeout", o.timeout, "seconds after which a rank that waits for another gives up")->capture_default_str();
+}
+void add_data_parallel(CLI::App& verb, cli::common_options& o) {
+  verb.add_option("--dp", o.dp, "ranks on the data-parallel axis: sequences are dealt to them, gradients are summed over them")->capture_default_str();
 }
 void add_json(CLI::App& verb, cli::common_options& o) {
   verb.add_flag("--json", o.json, "one machine-readable document on standard output");
@@ -97,6 +101,7 @@ int main(int argc, char** argv) {
   v->add_flag("--grad", run.gradients, "also the gradient of every parameter, whole");
   v->add_option("--stats", run.stats, "JSON file to write: bytes, collectives, FLOP and seconds of each rank");
   add_model_options(*v, common);
+  add_data_parallel(*v, common);
   add_json(*v, common);
 
   v = app.add_subcommand("generate", "greedy decoding with a KV cache; prints the new token ids");
@@ -126,6 +131,7 @@ int main(int argc, char** argv) {
   v->add_flag("--resume", train.resume, "go on from the checkpoint and optimizer state in --out");
   v->add_option("--log-every", train.log_every, "print every N-th step")->capture_default_str();
   add_model_options(*v, common);
+  add_data_parallel(*v, common);
   add_json(*v, common);
 
   v = app.add_subcommand("diff", "compares two safetensors files or folders tensor by tensor");

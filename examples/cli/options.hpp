@@ -14,7 +14,8 @@ namespace sp = shardproof;
 enum class answer { done = 0, no = 1, refused = 2 };
 
 struct common_options {
-  int tp = 1;
+  int tp = 1, dp = 1;
+  bool sequence_parallel = false;
   std::string plan = "auto";                             ///< auto, hf, none, or a file
   bool experts = false;
   std::string engine_of_experts = "all_to_all";

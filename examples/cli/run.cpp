@@ -114,7 +114,7 @@ answer run(const common_options& common, const run_options& o) {
     text.emplace(o.stats);
   }
   std::vector<result_tensor> results;
-  std::vector<rank_stats> stats(std::size_t(common.tp));
+  std::vector<rank_stats> stats(std::size_t(common.tp * common.dp));
   s.run([&] {
     auto lm = s.loaded();
     const double begin = seconds_now();
@@ -123,20 +123,20 @@ answer run(const common_options& common, const run_options& o) {
     sp::self.tape = o.gradients;
     sp::cache off{sp::cache::options{.on = false}};
     const sp::tokens size{ids.batch, ids.length};
-    const auto x = sp::erased_ids(sp::whole(size, ids.values));
+    const auto x = sp::input(*lm, size, ids.values);
     const auto logits = lm->forward(x, off);
     double loss_value = 0;
     if (has_labels) {
-      const auto targets = sp::next_tokens(sp::erased_ids(sp::whole(size, labels.values)));
+      const auto targets = sp::next_tokens(sp::input(*lm, size, labels.values));
       const auto loss = sp::cross_entropy(logits, targets);
       if (o.gradients) sp::backward(loss);
-      loss_value = loss.item();
+      loss_value = sp::reduced(loss).item();
     }
     sp::self.book = nullptr;
     const double seconds = seconds_now() - begin;
     const auto all = lm->parameters();
     if (o.gradients) sp::finish_gradients(all);
-    rank_stats& mine = stats[std::size_t(sp::rank_on())];
+    rank_stats& mine = stats[std::size_t(sp::rank_on() + sp::ranks_on() * sp::rank_on(sp::dp::id))];
     mine = stats_of(*lm, book);
     mine.seconds = seconds;
     const bool writes = sp::first_rank();

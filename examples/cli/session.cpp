@@ -23,6 +23,8 @@ sp::dtype type_named(const std::string& name) {
 session::session(const common_options& o, std::string where, weights read) : options(o), folder(std::move(where)) {
   if (o.tp < 1)
     throw sp::error(sp::code::usage, "--tp " + std::to_string(o.tp) + " is no number of ranks.", "pass --tp of at least 1.");
+  if (o.dp < 1)
+    throw sp::error(sp::code::usage, "--dp " + std::to_string(o.dp) + " is no number of ranks.", "pass --dp of at least 1.");
   if (!(o.timeout > 0)) throw sp::error(sp::code::usage, "--timeout must be positive.", "pass a number of seconds.");
   if (o.engine != "threads")
     throw sp::error(sp::code::unsupported_value,
@@ -35,7 +37,8 @@ session::session(const common_options& o, std::string where, weights read) : opt
     throw sp::error(sp::code::no_device, "no such device: this program is built without a CUDA backend.", "use --device cpu.");
   if (o.engine_of_experts != "all_to_all" && o.engine_of_experts != "masked")
     throw sp::error(sp::code::unsupported_value, "--ep-engine " + o.engine_of_experts + " is not known.", "use all_to_all or masked.");
-  if (o.experts) ep = o.engine_of_experts == "masked" ? sp::expert_parallel::masked : sp::expert_parallel::all_to_all;
+  sharing = {.tp = o.tp, .sequence_parallel = o.sequence_parallel, .data_parallel = o.dp > 1};
+  if (o.experts) sharing.experts = o.engine_of_experts == "masked" ? sp::expert_parallel::masked : sp::expert_parallel::all_to_all;
   if (o.type != "auto") type = type_named(o.type);
   const std::string path = folder + "/config.json";
   config_text = sp::io::read_text(path);
@@ -81,7 +84,7 @@ void session::add_end_tokens(const std::string& path) {
       if (const auto n = (*eos)[i].as_int()) end_tokens.push_back(*n);
 }
 
-std::unique_ptr<sp::causal_lm> session::model() const { return sp::make_causal_lm(config, choice, plan_text, options.tp, ep); }
+std::unique_ptr<sp::causal_lm> session::model() const { return sp::make_causal_lm(config, choice, plan_text, sharing); }
 
 /// As transformers loads tied checkpoints: two tables that differ stay two, and the head's alone serves as both.
 void session::meet_tied_tables() {
@@ -134,7 +137,7 @@ void session::want_memory(int copies) const {
   const auto lm = model();  // views point into it
   for (const auto& v : lm->parameters())
     for (int r = 0; r < options.tp; ++r)
-      bytes += copies * double(v.local_bytes(sp::spot{{r, 0, 0}, {options.tp, 1, 1}}, type.value_or(config.stored)));
+      bytes += options.dp * copies * double(v.local_bytes(sp::spot{{r, 0, 0}, {options.tp, 1, 1}}, type.value_or(config.stored)));
   const double machine = double(::sysconf(_SC_PHYS_PAGES)) * double(::sysconf(_SC_PAGESIZE));
   if (bytes <= machine) return;
   char needs[96];
@@ -163,7 +166,7 @@ void refuse_overwriting(const char* option, const std::string& path, const std::
 }
 
 void session::run(const std::function<void()>& body) const {
-  sp::run(sp::run_options{.mesh = {.tp = options.tp}, .timeout_seconds = options.timeout}, [&] { body(); });
+  sp::run(sp::run_options{.mesh = {.tp = options.tp, .dp = options.dp}, .timeout_seconds = options.timeout}, [&] { body(); });
 }
 
 rank_stats stats_of(sp::causal_lm& lm, const sp::ledger& book) {
@@ -176,7 +179,8 @@ rank_stats stats_of(sp::causal_lm& lm, const sp::ledger& book) {
   s.flops_forward = book.forward.flops;
   s.flops_backward = book.backward.flops;
   s.book = book;
-  if (sp::self.on[0]) s.traffic = sp::self.on[0]->counters();
+  for (const auto* axis : sp::self.on)
+    if (axis) s.traffic += axis->counters();
   return s;
 }
 

@@ -20,7 +20,7 @@ struct session {
   sp::configuration config;
   std::vector<std::int64_t> end_tokens;  ///< of the configuration and of generation_config.json
   sp::plan_choice choice = sp::plan_choice::automatic;
-  sp::expert_parallel ep = sp::expert_parallel::none;
+  sp::sharing sharing;
   std::string plan_text;                          ///< of a run-time plan
   std::optional<sp::dtype> type;                  ///< of the parameters; empty: as stored
   std::optional<sp::io::checkpoint_files> files;  ///< the folder's weights, opened

@@ -73,8 +73,9 @@ void make_states(const std::vector<sp::parameter_view>& all, sp::adamw& optimize
 }
 double bytes_sent() {
   double sum = 0;
-  if (sp::self.on[0])
-    for (const double b : sp::self.on[0]->counters().bytes) sum += b;
+  for (const auto* axis : sp::self.on)
+    if (axis)
+      for (const double b : axis->counters().bytes) sum += b;
   return sum;
 }
 
@@ -151,6 +152,13 @@ answer train(const common_options& common, const train_options& o) {
         sp::code::wrong_configuration,
         "configuration field vocab_size is " + std::to_string(s.config.vocab_size) + ", but byte-level tokens need 256.",
         "train a model with a vocabulary of at least 256.");
+  if (s.config.unapplied_dropout > 0)
+    throw sp::error(sp::code::unsupported_value,
+                    "the configuration drops weights of attention, or disturbs routers, in training (attention_dropout, attn_pdrop, router_jitter_noise), "
+                    "which is not done here.",
+                    "set that rate to 0, or train elsewhere.");
+  if (s.config.embedding_dropout >= 1 || s.config.residual_dropout >= 1)
+    throw sp::error(sp::code::wrong_configuration, "the configuration drops everything in training.", "give rates of dropout below 1.");
   const std::string text = sp::io::read_text(o.data, std::size_t(4) << 30);
   if (long(text.size()) < o.sequence)
     throw sp::error(
@@ -173,7 +181,7 @@ answer train(const common_options& common, const train_options& o) {
   const sp::dtype stored = s.type.value_or(s.config.stored);
   // Training keeps f32 masters: 16-bit checkpoints are trained as f32 and stored in their own type.
   const sp::dtype trained = sp::compute_type(stored);
-  std::vector<rank_stats> stats(std::size_t(common.tp));
+  std::vector<rank_stats> stats(std::size_t(common.tp * common.dp));
   auto report = sp::io::json_tree::array();
   const long last_step = first_step + o.steps;
   s.run([&] {
@@ -201,12 +209,13 @@ answer train(const common_options& common, const train_options& o) {
       book = {};
       sp::self.book = &book;
       double loss_sum = 0;
+      const sp::dropping in_this_step(o.seed, std::uint64_t(step));
       for (long micro = 0; micro < o.accumulate; ++micro) {
-        const auto x = sp::erased_ids(sp::whole(sp::tokens{o.batch, o.sequence}, batch_at(text, o, step, micro)));
+        const auto x = sp::input(*lm, sp::tokens{o.batch, o.sequence}, batch_at(text, o, step, micro));
         const auto logits = lm->forward(x, off);
         const auto loss = sp::cross_entropy(logits, sp::next_tokens(x), {.scale = 1.0 / double(o.accumulate)});
         sp::backward(loss);
-        loss_sum += loss.item();
+        loss_sum += sp::reduced(loss).item();
       }
       sp::self.book = nullptr;
       const double rate = rate_at(o, step, last_step);
@@ -233,7 +242,7 @@ answer train(const common_options& common, const train_options& o) {
     for (const auto& v : all)
       if (sp::compute_type((*v.at)->type) == (*v.at)->type && !std::isfinite(sp::device().sum_of_squares((*v.at)->v())))
         throw sp::error(sp::code::usage, "after step " + std::to_string(last_step) + " " + v.name + " holds no numbers any more.", "lower --lr, or set --clip.");
-    stats[std::size_t(sp::rank_on())] = stats_of(*lm, book);
+    stats[std::size_t(sp::rank_on() + sp::ranks_on() * sp::rank_on(sp::dp::id))] = stats_of(*lm, book);
     save(s, o.output, all, state_views(all, optimizer, stored != trained), stored, last_step);
   });
   if (common.json) {

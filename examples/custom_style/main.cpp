@@ -17,8 +17,8 @@ struct heads : sp::dim<8, sp::units> {};
 
 //! [style]
 /// Its output [latent | rotary] lies as [Invariant | Replicate]; a split takes the parts apart.
-struct mla_kv_a_proj : sp::style_defaults {
-  static constexpr auto name = "mla_kv_a_proj";
+struct latent_and_key : sp::style_defaults {
+  static constexpr auto name = "latent_and_key";
   template <class Kind> static constexpr bool applies = sp::info<sp::last_of<typename Kind::out>>.parts == 2;
   template <class Site> using fed = sp::invariant;
   static constexpr auto after(const auto& y, const auto& bias) { return sp::to_product<sp::invariant, sp::replicate>(y + bias); }
@@ -56,16 +56,16 @@ template <class At> struct latent_attention {
 };
 //! [model]
 
-static_assert(sp::suits<mla_kv_a_proj, sp::linear<hidden, sp::fused<latent, rotary>>>());
-static_assert(!sp::suits<mla_kv_a_proj, sp::rms_norm<latent>>());       // SP204 under either kind of plan
+static_assert(sp::suits<latent_and_key, sp::linear<hidden, sp::fused<latent, rotary>>>());
+static_assert(!sp::suits<latent_and_key, sp::rms_norm<latent>>());       // SP204 under either kind of plan
 
 //! [plans]
-inline constexpr sp::plan plan{mla_kv_a_proj{"kv_a_proj"}, sp::colwise{"q_proj", "kv_b_proj"}, sp::rowwise{"o_proj"}};
+inline constexpr sp::plan plan{latent_and_key{"kv_a_proj"}, sp::colwise{"q_proj", "kv_b_proj"}, sp::rowwise{"o_proj"}};
 
 inline constexpr auto json =
-    R"({"kv_a_proj": "mla_kv_a_proj", "q_proj": "colwise", "kv_b_proj": "colwise", "o_proj": "rowwise"})";
-inline constexpr auto read_while_compiling = sp::parse_plan<mla_kv_a_proj>(json);
-inline constexpr sp::run_time_plan<mla_kv_a_proj> read_at_start_up;  // sp::bind(model, sp::parse_plan<mla_kv_a_proj>(json))
+    R"({"kv_a_proj": "latent_and_key", "q_proj": "colwise", "kv_b_proj": "colwise", "o_proj": "rowwise"})";
+inline constexpr auto read_while_compiling = sp::parse_plan<latent_and_key>(json);
+inline constexpr sp::run_time_plan<latent_and_key> read_at_start_up;  // sp::bind(model, sp::parse_plan<latent_and_key>(json))
 
 static_assert(sp::covers<latent_attention, plan>() && sp::covers<latent_attention, read_while_compiling>());
 //! [plans]
@@ -80,7 +80,7 @@ int main() {
                                 everything<latent_attention<sp::at<read_while_compiling>>>(ranks, sizes));
     right &= same_as_one_device("JSON read at start-up", ranks, one,
                                 everything<latent_attention<sp::at<read_at_start_up>>>(
-                                    ranks, sizes, [](auto& model) { sp::bind(model, sp::parse_plan<mla_kv_a_proj>(json)); }));
+                                    ranks, sizes, [](auto& model) { sp::bind(model, sp::parse_plan<latent_and_key>(json)); }));
   }
   return right ? 0 : 1;
 }

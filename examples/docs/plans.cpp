@@ -13,6 +13,7 @@ namespace {
 using sp::batch, sp::seq;
 struct hidden : sp::dim<16> {};
 struct ffn : sp::dim<24> {};
+struct vocab : sp::dim<37> {};
 template <class At> struct mlp {
   SP_LAYER(up_proj, sp::linear<hidden, ffn>);
   SP_LAYER(down_proj, sp::linear<ffn, hidden>);
@@ -77,6 +78,20 @@ bool read_at_start_up(const std::string& json, int ranks) {
 }
 //! [start_up]
 
+//! [start_up_cut]
+template <class At> struct lm {
+  SP_LAYER(embed, sp::embedding<vocab, hidden>);
+  SP_LAYER(layers, sp::stack<mlp, 2>);
+  constexpr auto forward(const auto& ids, auto&&) const { return layers(embed(ids)); }
+};
+inline constexpr auto may_be_cut = sp::run_time_plan<>{}.with_boundary<sp::shard<seq>>();
+bool cut_at_start_up(const std::string& json, int ranks) {
+  lm<sp::at<may_be_cut>> model;
+  sp::bind(model, sp::parse_plan(json).with_boundary<sp::shard<seq>>().with_axis<sp::dp, sp::shard<batch>>(), ranks);
+  return sp::dry_run(model, sp::ranks{ranks, 2}, sp::tokens{2, 8}).forward.reduce_scatters == 3;      // behind the table and two mlps
+}
+//! [start_up_cut]
+
 //! [with]
 struct welded_mlp {
   sp::with<sp::colwise, sp::linear<hidden, ffn>, struct up_proj> up_proj;        // path "up_proj", parameter "up_proj.weight"
@@ -97,4 +112,5 @@ bool import() {
 
 }  // namespace
 
-bool plans() { return read_at_start_up(R"({"layers.0.up_proj": "colwise", "layers.0.down_proj": "rowwise"})", 4) && import(); }
+bool plans() { return read_at_start_up(R"({"layers.0.up_proj": "colwise", "layers.0.down_proj": "rowwise"})", 4) &&
+                     cut_at_start_up(R"({"embed": "embedding_rowwise", "layers.*.up_proj": "colwise", "layers.*.down_proj": "rowwise"})", 4) && import(); }

@@ -248,7 +248,8 @@ static void configurations() {
     //! [unsupported_value]
     return "";
   }, "shardproof[SP606] config.json: hidden_act is \"swishish\": no such activation exists here. Fix: use one of silu, swish, "
-     "gelu, gelu_python, gelu_new, gelu_fast, gelu_accurate, gelu_pytorch_tanh, gelu_python_tanh, relu, relu2, sigmoid, tanh.");
+     "gelu, gelu_python, gelu_new, gelu_fast, gelu_accurate, gelu_pytorch_tanh, gelu_python_tanh, relu, relu2, sigmoid, tanh, "
+     "linear, gelu_10, quick_gelu, relu6, leaky_relu, hardswish, mish.");
   refuse(sp::code::unknown_key, [&] {
     //! [unknown_key]
     sp::read_configuration(R"({"model_type": "llama", "vocab_size": 256, "hidden_size": 16, "intermediate_size": 24,

@@ -19,6 +19,7 @@
 #include <shardproof/tensor/ops/activation.hpp>
 #include <shardproof/tensor/ops/attention.hpp>
 #include <shardproof/tensor/ops/cross_entropy.hpp>
+#include <shardproof/tensor/ops/dropout.hpp>
 #include <shardproof/tensor/ops/rope.hpp>
 #include <shardproof/tensor/ops/split.hpp>
 #include <shardproof/tensor/ops/to_product.hpp>

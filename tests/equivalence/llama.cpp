@@ -79,7 +79,7 @@ inline const sp::extent_table four_kv_heads = [] { sp::extent_table t; t.set<kv_
 inline const sp::extent_table twelve_kv_heads = [] { sp::extent_table t; t.set<kv_heads>(12); return t; }();
 template <class M> void prepare(M& m, sp::dtype t, const sp::extent_table& heads = four_kv_heads) {
   sp::set_extents(m, &heads);
-  if constexpr (requires { m.lm_head.name; }) sp::bind(m, sp::parse_plan(json));
+  if constexpr (requires { m.lm_head.bound; }) sp::bind(m, sp::parse_plan(json));
   sp::fill(m, [](std::string_view n, long i) { return (n.find("norm") != n.npos ? 1.0 : 0.0) + 0.3 * sp::normal_at(1, sp::stream_of(n), std::uint64_t(i)); }, t);
 }
 /// Three accumulated micro-batches, then everything that must be equal.
@@ -232,7 +232,7 @@ TEST_CASE("a cache under a tape is refused: its gradient would be lost") {
 TEST_CASE("a forward before there are values is refused by the parameter's name, under either kind of plan") {
   const auto forward = [](auto m) {
     sp::set_extents(m, &four_kv_heads);
-    if constexpr (requires { m.lm_head.name; }) sp::bind(m, sp::parse_plan(json));
+    if constexpr (requires { m.lm_head.bound; }) sp::bind(m, sp::parse_plan(json));
     (void)m.forward(sp::input(m, sp::tokens{2, 5}, text(10, 0)), sp::no_cache);
   };
   CHECK_THROWS_WITH(forward(fixed{}), Catch::StartsWith("shardproof[SP001] parameter \"weight\" is used and has no values yet. Fix: call sp::initialise"));

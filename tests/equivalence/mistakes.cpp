@@ -3,6 +3,7 @@
 #include <cmath>
 #include <catch2/catch.hpp>
 #include <shardproof/engine/threads.hpp>
+#include <shardproof/layer/experts.hpp>
 #include <shardproof/shardproof.hpp>
 #include "fail/llama/attention.hpp"
 #include "fail/llama/gated_mlp.hpp"
@@ -38,6 +39,11 @@ namespace mistake_09 {
 #include "fail/mistake_09_f_missing_in_a_style.cpp"
 using model = llama<sp::at<wrong>>;
 }  // namespace mistake_09
+namespace mistake_13 {
+#include "fail/llama/again.hpp"
+#include "fail/mistake_13_bias_of_fused_experts_sharded_plainly.cpp"
+using model = llama<sp::at<cut_inside>>;
+}  // namespace mistake_13
 namespace mistake_16 {
 #include "fail/llama/again.hpp"
 #include "fail/mistake_16_hidden_sharded_embedding_reduced.cpp"
@@ -48,6 +54,21 @@ namespace mistake_17 {
 #include "fail/mistake_17_unreduced_expert_beside_a_shared_one.cpp"
 using model = tower<sp::at<routed_and_shared>>;
 }  // namespace mistake_17
+namespace mistake_18 {
+#include "fail/llama/again.hpp"
+#include "fail/mistake_18_router_scores_masked_before_f.cpp"
+using model = llama<sp::at<dealt>>;
+}  // namespace mistake_18
+namespace mistake_19 {
+#include "fail/llama/again.hpp"
+#include "fail/mistake_19_norm_unsynchronised_on_a_cut_sequence.cpp"
+using model = llama<sp::at<along_seq>>;
+}  // namespace mistake_19
+namespace mistake_27 {
+#include "fail/llama/again.hpp"
+#include "fail/mistake_27_wrong_axis_of_a_mesh.cpp"
+using model = llama<sp::at<on_a_mesh>>;
+}  // namespace mistake_27
 namespace mistake_28 {
 #include "fail/llama/again.hpp"
 #include "fail/mistake_28_gathered_value_in_rank_dependent_compute.cpp"
@@ -124,8 +145,40 @@ TEST_CASE("every mistake, mended as the compiler says, equals one device: result
   EQUALS_ONE_DEVICE(mistake_07);
   EQUALS_ONE_DEVICE(mistake_08);
   EQUALS_ONE_DEVICE(mistake_09);
+  EQUALS_ONE_DEVICE(mistake_13);
   EQUALS_ONE_DEVICE(mistake_16);
   EQUALS_ONE_DEVICE(mistake_17);
+  EQUALS_ONE_DEVICE(mistake_18);
+  EQUALS_ONE_DEVICE(mistake_19);
   EQUALS_ONE_DEVICE(mistake_20);
   EQUALS_ONE_DEVICE(mistake_28);
+}
+TEST_CASE("mistake 27, mended as the compiler says, equals one device on meshes of tp and dp") {
+  const auto trained = [](const sp::mesh& mesh) {
+    std::vector<double> out;
+    sp::run(mesh, [&] {
+      mistake_27::model m;
+      sp::fill(m, number, sp::dtype::f64);
+      std::vector<double> all{0};
+      for (const char* micro : {"first", "second"}) {
+        std::vector<long> numbers;
+        for (long i = 0; i < 15; ++i) numbers.push_back(long(18 * (1 + number(micro, i))));
+        const auto ids = sp::input(m, sp::tokens{3, 5}, numbers);                      // three rows: uneven, and empty on a fourth rank of dp
+        const auto loss = sp::cross_entropy(m.forward(ids, sp::no_cache), sp::next_tokens(ids));
+        sp::backward(loss);
+        all[0] += sp::reduced(loss).item();
+      }
+      const auto parameters = sp::parameters(m);
+      all.push_back(sp::gradient_norm(parameters));
+      for (const auto& p : parameters) for (const double g : sp::gathered_gradient(p)) all.push_back(g);
+      if (sp::first_rank()) out = all;
+    });
+    return out;
+  };
+  const std::vector<double> one = trained({});
+  REQUIRE(one.at(1) > 1e-3);
+  for (const sp::mesh& mesh : {sp::mesh{.tp = 2}, sp::mesh{.tp = 1, .dp = 2}, sp::mesh{.tp = 2, .dp = 2}, sp::mesh{.tp = 4, .dp = 4}}) {
+    INFO("tp " << mesh.tp << ", dp " << mesh.dp);
+    CHECK(difference(one, trained(mesh)) < 1e-11);
+  }
 }

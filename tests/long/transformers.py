@@ -10,6 +10,7 @@ that defaults and precedence are compared as well as the computation.
 
 import argparse
 import contextlib
+import importlib.util
 import itertools
 import json
 import math
@@ -31,11 +32,19 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "program"))
 from support import models  # noqa: E402
 from support.program import Checks, run  # noqa: E402
 
+spec = importlib.util.spec_from_file_location("drawing", os.path.join(HERE, "options.py"))
+drawing = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(drawing)
+ropes = drawing.ropes
+
 LOGITS, LOSS, GRADIENT = 1e-4, 1e-5, 1e-3
+NEAR = 1e-4  # routers that choose by less are drawn again
 NEW = 10
 checks = Checks("transformers")
 scratch = tempfile.mkdtemp(prefix="shardproof-")
 torch.set_num_threads(1)
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
 
 
 def at(*names):
@@ -45,34 +54,76 @@ def at(*names):
 # ---------------------------------------------------------------------------------------------------------------- reference
 
 
+class Margins:
+    """Keeps the smallest distance between what a router chooses and what it does not choose."""
+
+    def __enter__(self):
+        self.least, self.topk = math.inf, torch.topk
+
+        def topk(x, k, *args, **kwargs):
+            if x.dim() == 2 and k < x.shape[-1]:  # of three dimensions: the best two of a group, which are summed
+                best = x.detach().float().sort(dim=-1, descending=True).values
+                gap = best[:, k - 1] - best[:, k]
+                self.least = min(self.least, float(gap.nan_to_num(math.inf).min()))
+            return self.topk(x, k, *args, **kwargs)
+
+        torch.topk = torch.Tensor.topk = topk
+        return self
+
+    def __exit__(self, *_):
+        torch.topk = self.topk
+        del torch.Tensor.topk
+
+
 def load(folder):
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
+    ).eval()
+
+
+def gradients_of(model):
+    """{name in a checkpoint: gradient}: they are saved as if they were the parameters."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.data = torch.zeros_like(p) if p.grad is None else p.grad.clone()
+    model.config.tie_word_embeddings = model.config.tie_word_embeddings
+    model.save_pretrained(at("gradients"))
+    out = {}
+    for name in os.listdir(at("gradients")):
+        if name.endswith(".safetensors"):
+            out |= load_file(at("gradients", name))
+    shutil.rmtree(at("gradients"))
+    buffers = tuple(n.rsplit(".", 1)[-1] for n, _ in model.named_buffers())
+    return {n: g for n, g in out.items() if not n.endswith(buffers)} if buffers else out
 
 
 def reference(folder, ids, labels):
-    """(logits, loss, {name: gradient}, greedy tokens of the first row's beginning, their smallest margin)."""
-    model = load(folder)
-    out = model(input_ids=ids, labels=labels, use_cache=False)
-    out.loss.backward()
-    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
-    model = load(folder)  # dynamic frequencies are kept inside; begin afresh
-    prompt = ids[:1, : prompt_of(ids.shape[1])]
-    cached = getattr(model.config, "sliding_window", None) != 1  # its cache of window 1 keeps everything: keys[-0:]
-    made = model.generate(
-        prompt,
-        use_cache=cached,
-        attention_mask=torch.ones_like(prompt),
-        max_new_tokens=NEW,
-        min_new_tokens=NEW,
-        do_sample=False,
-        eos_token_id=None,
-        pad_token_id=None,
-        output_scores=True,
-        return_dict_in_generate=True,
-    )
+    """(logits, loss, {name: gradient}, greedy tokens of the first row's beginning, their smallest margin, that of routers)."""
+    with Margins() as routers:
+        model = load(folder)
+        out = model(input_ids=ids, labels=labels, use_cache=False)
+        out.loss.backward()
+        gradients = gradients_of(model)
+        model = load(folder)  # dynamic frequencies are kept inside; begin afresh
+        model.generation_config.eos_token_id = model.generation_config.pad_token_id = None
+        prompt = ids[:1, : prompt_of(ids.shape[1])]
+        cached = getattr(model.config, "sliding_window", None) != 1  # its cache of window 1 keeps everything: keys[-0:]
+        made = model.generate(
+            prompt,
+            use_cache=cached,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=NEW,
+            min_new_tokens=NEW,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=None,
+            output_scores=True,
+            return_dict_in_generate=True,
+        )
     top = [s[0].topk(2).values for s in made.scores]
     margin = min(float(t[0] - t[1]) for t in top)
-    return out.logits.detach(), out.loss.detach().item(), gradients, made.sequences[0, prompt.shape[1] :].tolist(), margin
+    tokens = made.sequences[0, prompt.shape[1] :].tolist()
+    return out.logits.detach(), out.loss.detach().item(), gradients, tokens, margin, routers.least
 
 
 def prompt_of(length):
@@ -88,13 +139,14 @@ def make_checkpoint(folder, config, storage=torch.float32, shards=None, keep_wri
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
     g = torch.Generator().manual_seed(seed)
     with torch.no_grad():
+        gemma = config["model_type"].startswith("gemma")  # norms multiply by 1 + weight
         for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=g)
-            p.copy_(
-                1 + 0.2 * noise
-                if name.endswith("norm.weight")
-                else noise * (1.2 / math.sqrt(p.shape[-1]) if p.dim() > 1 else 0.2)
-            )
+            of_norm = name.endswith(".weight") and p.dim() == 1 and not gemma
+            p.copy_(1 + 0.2 * noise if of_norm else noise * (1.2 / math.sqrt(p.shape[-1]) if p.dim() > 1 else 0.2))
+        for name, p in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                p.copy_(0.2 * torch.randn(p.shape, generator=g))
     model.to(storage).save_pretrained(folder, **({"max_shard_size": shards} if shards else {}))
     for name in os.listdir(folder):  # generation defaults have no part in this
         if name == "generation_config.json":
@@ -115,38 +167,31 @@ def inputs(config, rows=2, length=21, seed=5):
     return ids, labels
 
 
-def ranks_of(folder, candidates=(1, 2, 3, 4)):
+def ranks_of(folder, candidates=(1, 2, 3, 4), plan="auto"):
     """Those that share the heads."""
     c = AutoConfig.from_pretrained(folder)
-    q, kv = c.num_attention_heads, c.num_key_value_heads
-    return [tp for tp in candidates if q % tp == 0 and (kv % tp == 0 or tp % kv == 0)]
+    heads = {"model_type": c.model_type, "num_attention_heads": c.num_attention_heads}
+    heads["num_key_value_heads"] = getattr(c, "num_key_value_heads", None)
+    return [tp for tp in candidates if drawing.legal(heads, tp, plan)]
 
 
 def far(ours, theirs):
     return (ours.double() - theirs.double()).abs().max().item() if ours.shape == theirs.shape else math.inf
 
 
-def compare(label, folder, wanted, options=(), plans=("auto",), ranks=None):
-    logits, loss, gradients, tokens, margin = wanted
+def compare(label, folder, wanted, plans=(("auto",),), candidates=(1, 2, 3, 4), refused=()):
+    """`plans`: options of the program, the plan first. `refused`: those of them that it must refuse."""
+    logits, loss, gradients, tokens, margin, _ = wanted
     whole = math.sqrt(sum(float((g.double() ** 2).sum()) for g in gradients.values()))
     worst = [0.0, 0.0, 0.0]
-    for plan in plans:
-        for tp in ranks or ranks_of(folder):
-            name = f"{label}, {plan}, tp {tp}"
-            r = run(
-                "run",
-                folder,
-                "--tp",
-                tp,
-                "--plan",
-                plan,
-                "--input",
-                at("in.safetensors"),
-                "--output",
-                at("out.safetensors"),
-                "--grad",
-                *options,
-            )
+    for options in plans:
+        for tp in ranks_of(folder, candidates, options[0]):
+            name = f"{label}, {' '.join(options)}, tp {tp}"
+            files = ["--input", at("in.safetensors"), "--output", at("out.safetensors"), "--grad"]
+            r = run("run", folder, "--tp", tp, "--plan", *options, *files)
+            if options in refused:
+                checks.that(r.status == 2 and r.code == 301, f"{name}: refused with SP301", r)
+                continue
             if not checks.that(r.status == 0, f"{name}: runs", r):
                 continue
             out = load_file(at("out.safetensors"))
@@ -154,9 +199,11 @@ def compare(label, folder, wanted, options=(), plans=("auto",), ranks=None):
             where = ""
             for n, g in gradients.items():
                 ours = out.get("grad." + n)
+                if ours is None and not g.any():  # of a parameter that nothing uses
+                    continue
                 size = max(float(g.double().norm()), 1e-4 * whole)
                 e = float((ours.double() - g.double()).norm()) / size if ours is not None and ours.shape == g.shape else math.inf
-                if e > errors[2]:
+                if not e <= errors[2]:
                     errors[2], where = e, n
             checks.that(errors[0] <= LOGITS, f"{name}: logits are off by {errors[0]:.1e}")
             checks.that(errors[1] <= LOSS, f"{name}: loss is off by {errors[1]:.1e}")
@@ -165,9 +212,7 @@ def compare(label, folder, wanted, options=(), plans=("auto",), ranks=None):
             if margin > 2e-4:
                 ids = load_file(at("in.safetensors"))["input_ids"]
                 prompt = ",".join(map(str, ids[0, : prompt_of(ids.shape[1])].tolist()))
-                g = run(
-                    "generate", folder, "--tp", tp, "--plan", plan, "--tokens", prompt, "--new", NEW, "--ignore-eos", *options
-                )
+                g = run("generate", folder, "--tp", tp, "--plan", *options, "--tokens", prompt, "--new", NEW, "--ignore-eos")
                 checks.that(
                     g.status == 0 and g.out.strip() == ",".join(map(str, tokens)), f"{name}: greedy tokens are {tokens}", g
                 )
@@ -192,6 +237,7 @@ BASE = {
 }
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
 DROP = object()
+SILENT = drawing.SILENT
 
 
 def config(family, **changes):
@@ -203,141 +249,6 @@ def config(family, **changes):
         if value is not DROP:
             c[key] = value
     return c
-
-
-def numbers(count, start, step):
-    return [round(start + step * i, 3) for i in range(count)]
-
-
-def ropes(pairs):
-    """{name: keys of config.json}, for heads of 2 * pairs features; sequences are of 21 tokens."""
-    llama3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
-    short, long = numbers(pairs, 1.0, 0.1), numbers(pairs, 1.5, 0.7)
-    out = {
-        "none given": {},
-        "theta alone": {"rope_theta": 500000.0},
-        "theta as an integer": {"rope_theta": 1000000},
-        "scaling null": {"rope_theta": 777.0, "rope_scaling": None},
-        "default, newer": {"rope_parameters": {"rope_type": "default", "rope_theta": 123.0}},
-        "newer without type": {"rope_parameters": {"rope_theta": 321.0}},
-        "newer, theta beside": {"rope_theta": 321.0, "rope_parameters": {"rope_type": "linear", "factor": 2.0}},
-        "newer, theta twice": {"rope_theta": 5.0, "rope_parameters": {"rope_type": "default", "rope_theta": 321.0}},
-        "linear, older": {"rope_theta": 10000.0, "rope_scaling": {"type": "linear", "factor": 2.5}},
-        "linear, both names": {"rope_theta": 10000.0, "rope_scaling": {"type": "linear", "rope_type": "linear", "factor": 4}},
-        "dynamic within": {"rope_theta": 10000.0, "rope_scaling": {"type": "dynamic", "factor": 2.0}},
-        "dynamic beyond": {
-            "max_position_embeddings": 16,
-            "rope_theta": 10000.0,
-            "rope_scaling": {"rope_type": "dynamic", "factor": 3.0},
-        },
-        "dynamic beyond, newer": {
-            "max_position_embeddings": 9,
-            "rope_parameters": {"rope_type": "dynamic", "rope_theta": 500.0, "factor": 1.5},
-        },
-        "llama3, older": {"rope_theta": 500000.0, "rope_scaling": dict(llama3, rope_type="llama3")},
-        "llama3, newer": {
-            "rope_parameters": dict(llama3, rope_type="llama3", rope_theta=50.0, original_max_position_embeddings=256)
-        },
-        "llama3, original from max": {
-            "rope_parameters": {
-                k: v for k, v in dict(llama3, rope_type="llama3", rope_theta=50.0).items() if not k.startswith("orig")
-            }
-        },
-        "yarn, older": {
-            "rope_theta": 1000.0,
-            "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
-        },
-        "yarn, newer": {
-            "rope_parameters": {
-                "rope_type": "yarn",
-                "rope_theta": 1000.0,
-                "factor": 4.0,
-                "original_max_position_embeddings": 16,
-                "beta_fast": 8,
-                "beta_slow": 0.5,
-            }
-        },
-        "yarn, not truncated": {
-            "rope_parameters": {
-                "rope_type": "yarn",
-                "rope_theta": 100.0,
-                "factor": 4.0,
-                "original_max_position_embeddings": 64,
-                "truncate": False,
-                "beta_fast": 4,
-                "beta_slow": 1,
-            }
-        },
-        "yarn, attention factor": {
-            "rope_parameters": {
-                "rope_type": "yarn",
-                "rope_theta": 100.0,
-                "factor": 4.0,
-                "original_max_position_embeddings": 64,
-                "attention_factor": 1.3,
-            }
-        },
-        "yarn, mscale": {
-            "rope_parameters": {
-                "rope_type": "yarn",
-                "rope_theta": 100.0,
-                "factor": 40.0,
-                "original_max_position_embeddings": 64,
-                "mscale": 1.0,
-                "mscale_all_dim": 0.707,
-            }
-        },
-        "yarn, mscale alone": {
-            "rope_parameters": {
-                "rope_type": "yarn",
-                "rope_theta": 100.0,
-                "factor": 40.0,
-                "original_max_position_embeddings": 64,
-                "mscale": 0.8,
-            }
-        },
-        "yarn, factor below one": {
-            "rope_parameters": {"rope_type": "yarn", "rope_theta": 100.0, "factor": 1.0, "original_max_position_embeddings": 64}
-        },
-        "yarn, original beside": {
-            "original_max_position_embeddings": 16,
-            "rope_theta": 1000.0,
-            "rope_scaling": {"type": "yarn", "factor": 4.0},
-        },
-        "yarn, no original": {"rope_theta": 1000.0, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}},
-        "longrope short": {
-            "original_max_position_embeddings": 32,
-            "rope_theta": 10000.0,
-            "rope_scaling": {"type": "longrope", "short_factor": short, "long_factor": long},
-        },
-        "longrope long": {
-            "original_max_position_embeddings": 16,
-            "rope_theta": 10000.0,
-            "rope_scaling": {"type": "longrope", "short_factor": short, "long_factor": long},
-        },
-        "longrope, newer": {
-            "rope_parameters": {
-                "rope_type": "longrope",
-                "rope_theta": 10000.0,
-                "short_factor": short,
-                "long_factor": long,
-                "original_max_position_embeddings": 12,
-                "factor": 4.0,
-            }
-        },
-        "longrope, attention factor": {
-            "rope_parameters": {
-                "rope_type": "longrope",
-                "rope_theta": 10000.0,
-                "short_factor": short,
-                "long_factor": long,
-                "original_max_position_embeddings": 12,
-                "attention_factor": 1.1,
-            }
-        },
-    }
-    # transformers wants `factor` of yarn and longrope in the object where it does not follow from two lengths.
-    return out
 
 
 def variants():
@@ -619,48 +530,61 @@ def head_only(folder):
     save_file(t, path, {"format": "pt"})
 
 
-def random_variants(count, seed):
-    """Options drawn together."""
-    r = random.Random(seed)
-    for k in range(count):
-        family = r.choice(FAMILIES)
-        kv = r.choice((1, 2, 3, 4))
-        heads = kv * r.choice((1, 2, 3, 4))
-        head_dim = r.choice((4, 6, 8, 10))
-        changes = {
-            "num_attention_heads": heads,
-            "num_key_value_heads": kv,
-            "hidden_size": heads * r.choice((3, 4, 5, 7)),
-            "head_dim": head_dim,
-            "vocab_size": r.randrange(20, 140),
-            "intermediate_size": r.randrange(5, 90),
-            "num_hidden_layers": r.randrange(1, 4),
-            "tie_word_embeddings": r.random() < 0.4,
-            "rms_norm_eps": r.choice((1e-6, 1e-5, 1e-2)),
-            "hidden_act": r.choice(("silu", "silu", "gelu", "gelu_pytorch_tanh", "relu")),
-            "max_position_embeddings": r.choice((8, 64, 4096)),
-            **r.choice(list(ropes(head_dim // 2).values())),
-        }
-        layers = changes["num_hidden_layers"]
-        if family == "llama":
-            changes.update(attention_bias=r.random() < 0.5, mlp_bias=r.random() < 0.5)
-        if family == "qwen3":
-            changes.update(attention_bias=r.random() < 0.5)
-        if family == "mistral":
-            changes.update(sliding_window=r.choice((None, 3, 10, 100)))
-        if family.startswith("qwen") and r.random() < 0.6:
-            changes.update(
-                use_sliding_window=True, sliding_window=r.choice((2, 7, 50)), max_window_layers=r.randrange(0, layers + 1)
-            )
-            if r.random() < 0.4:
-                changes.update(layer_types=[r.choice(("sliding_attention", "full_attention")) for _ in range(layers)])
-        storage = r.choice((torch.float32, torch.float32, torch.bfloat16, torch.float16))
-        yield f"random {seed}.{k} ({family})", config(family, **changes), {
-            "storage": storage,
-            "shards": r.choice((None, "12KB")),
-            "keep_written": r.random() < 0.3,
-            "seed": k,
-        }
+def minimal(c):
+    """Without what the configuration class says by itself; the program wants the extents said."""
+    silent = AutoConfig.for_model(c["model_type"]).to_dict()
+    kept = ("model_type", "architectures", "vocab_size", *drawing.EXTENTS)
+    return {k: v for k, v in c.items() if k in kept or k not in silent or silent[k] != v}
+
+
+def random_variants(count, seed, only):
+    """Options drawn together: `count` configurations of each family."""
+    for family in drawing.FAMILIES:
+        for k in range(count):
+            name = f"random {seed}.{k} ({family})"
+            if only and only not in name:
+                continue
+            r = random.Random(f"{seed}.{k}.{family}")
+            c = drawing.draw(family, r)
+            yield name, minimal(c) if r.random() < 0.3 else c, {
+                "storage": r.choice((torch.float32, torch.float32, torch.bfloat16, torch.float16)),
+                "shards": r.choice((None, "12KB")),
+                "keep_written": r.random() < 0.3,
+                "seed": k,
+            }
+
+
+def option_variants(seed, only):
+    """Every option of each configuration class, changed by itself: it must be followed or refused, never ignored."""
+    about_files = ("model_type", "architectures", "transformers_version", "dtype", "id2label", "label2id")
+    for family in drawing.FAMILIES:
+        c = drawing.draw(family, random.Random(f"{seed}.{family}"))
+        for key, value in AutoConfig.for_model(family).to_dict().items():
+            if key in about_files or key in drawing.EXTENTS or isinstance(value, (str, list, dict)):
+                continue
+            if isinstance(value, bool):
+                others = (True, False)
+            elif isinstance(value, int):
+                others = (2, 5)  # norms over one feature are ill-conditioned
+            elif isinstance(value, float):
+                others = (0.3, 2.0)
+            else:
+                others = (True, 2, 0.5, 2.5)
+            for other in others:
+                name = f"option of {family}: {key} = {other}"
+                if c.get(key, SILENT) != other and (not only or only in name):
+                    yield name, dict(c, **{key: other}), {}
+
+
+def plans_of(c, name):
+    """(plans to compare, those that are to be refused)."""
+    thorough = "KV heads" in name or "tied" in name or name.startswith("random")
+    plans = [("auto",)] + [("hf",)] * thorough
+    if c["model_type"] in drawing.WITH_EXPERTS:
+        plans += [("auto", "--ep"), ("auto", "--ep", "--ep-engine", "masked")]
+        if c["model_type"] in drawing.DEALT_BY_HF and thorough:
+            plans += [("hf", "--ep"), ("hf", "--ep", "--ep-engine", "masked")]
+    return plans, [p for p in plans if drawing.refused_by_design(c, p[0], "--ep" in p)]
 
 
 def one_variant(name, c, options):
@@ -670,11 +594,17 @@ def one_variant(name, c, options):
     size = {k: options.pop(k) for k in ("rows", "length") if k in options}
     folder = at("variant")
     try:
-        make_checkpoint(folder, c, **options)
-        ids, labels = inputs(c, **size)
-        with contextlib.redirect_stderr(open(os.devnull, "w")):
-            wanted = reference(folder, ids, labels)
+        for again in range(50):
+            make_checkpoint(folder, c, **options)
+            ids, labels = inputs(c, **size)
+            with contextlib.redirect_stderr(open(os.devnull, "w")):
+                wanted = reference(folder, ids, labels)
+            if wanted[-1] > NEAR:
+                break
+            options["seed"] = options.get("seed", 1) + 1000
     except Exception as problem:  # noqa: BLE001: whatever transformers itself cannot do
+        if name.startswith("option"):
+            return
         words = " ".join(str(problem).split())[:160]
         r = run("run", folder, "--input", at("in.safetensors"), "--output", at("out.safetensors"))
         print(
@@ -685,12 +615,18 @@ def one_variant(name, c, options):
         checks.skipped += 1
         return
     before = checks.failed
-    plans = ("auto", "hf") if "KV heads" in name or "tied" in name or name.startswith("random") else ("auto",)
-    many = ranks_of(folder, range(1, 17)) if name.startswith("random") else None
-    worst = compare(name, folder, wanted, plans=plans, ranks=many)
+    if name.startswith("option"):
+        r = run("run", folder, "--input", at("in.safetensors"), "--output", at("out.safetensors"))
+        if r.status == 2:
+            print(f"  {name}: refused: {' '.join(r.err.split())[:300]}", flush=True)
+            checks.that(r.code in (604, 606), f"{name}: followed or refused by name", r)
+            return
+    plans, refused = plans_of(c, name)
+    worst = compare(name, folder, wanted, plans, range(1, 9) if name.startswith("random") else (1, 2, 3, 4), refused)
     if checks.failed > before:
-        print(f"  its configuration: {json.dumps(c)}")
-    print(f"  {name}: logits {worst[0]:.1e}, loss {worst[1]:.1e}, gradients {worst[2]:.1e}", flush=True)
+        print(f"  its configuration: {json.dumps(c)}, {options}")
+    redrawn = f", {again} drawn again for a router's near tie" if again else ""
+    print(f"  {name}: logits {worst[0]:.1e}, loss {worst[1]:.1e}, gradients {worst[2]:.1e}{redrawn}", flush=True)
 
 
 # ------------------------------------------------------------------------------------------------------- trained checkpoints
@@ -734,7 +670,7 @@ def trained_checkpoints():
         )
         ids, labels = inputs(c, length=17)
         wanted = reference(out, ids, labels)
-        worst = compare(f"{name}, trained at tp 2", out, wanted, plans=("auto", "hf"))
+        worst = compare(f"{name}, trained at tp 2", out, wanted, plans=(("auto",), ("hf",)))
         print(
             f"  {name}, trained and saved at tp=2, in transformers {transformers.__version__}: off by at most: "
             f"logits {worst[0]:.1e}, loss {worst[1]:.1e} of {wanted[1]:.4f}, gradients {worst[2]:.1e}",
@@ -754,7 +690,7 @@ def trained_checkpoints():
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--random", type=int, default=40, help="configurations drawn at random")
+    parser.add_argument("--random", type=int, default=6, help="configurations of each family drawn at random")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="variants whose name holds this")
     options = parser.parse_args()
@@ -762,7 +698,8 @@ def main():
     try:
         if not options.only:
             trained_checkpoints()
-        for name, c, how in itertools.chain(variants(), random_variants(options.random, options.seed)):
+        drawn = random_variants(options.random, options.seed, options.only)
+        for name, c, how in itertools.chain(variants(), option_variants(options.seed, options.only), drawn):
             if not options.only or options.only in name:
                 one_variant(name, c, how)
     finally:

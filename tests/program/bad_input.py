@@ -162,6 +162,11 @@ def usage():
         refused(f"{verb[0]} --device tpu", 606, *verb, "--device", "tpu", fixed=[*verb, "--device", "cpu"])
         refused(f"{verb[0]} --dtype int8", 606, *verb, "--dtype", "int8", says="int8", fixed=[*verb, "--dtype", "f32"])
         refused(f"{verb[0]} --ep", 606, *verb, "--ep", fixed=verb)
+        cut = [*verb, "--tp", "2", "--sequence-parallel"]
+        refused(f"{verb[0]} --sequence-parallel of a model that is whole", 606, *cut, "--plan", "none", fixed=cut)
+        if verb[0] in ("run", "train"):
+            refused(f"{verb[0]} --dp 0", 1, *verb, "--dp", "0", fixed=[*verb, "--dp", "2"])
+            refused(f"{verb[0]} with more ranks than there may be", 1, *verb, "--dp", "5000")
         refused(f"{verb[0]} --timeout 0", 1, *verb, "--timeout", "0", fixed=[*verb, "--timeout", "5"])
     refused("too many ranks under a plan that cuts nothing", 1, *RUN, "--plan", "none", "--tp", "5000")
     for tokens in ("", "x", "1,,2", "1,", ",1", "1 2", "1,260", "-1", "99999999999999999999", "1;2"):
@@ -386,7 +391,7 @@ def configurations():
     )
     config("an unknown rope type", 606, "spiral", rope_parameters={"rope_type": "spiral"})
     config("an unknown activation", 606, "softsign", hidden_act="softsign")
-    config("pretraining_tp 2", 606, "pretraining_tp", pretraining_tp=2)
+    config("an encoder tied to the decoder", 606, "tie_encoder_decoder", tie_encoder_decoder=True)
     config("an 8-bit dtype", 606, "float8_e4m3fn", dtype="float8_e4m3fn")
     config("quantised weights", 606, "quantization_config", quantization_config={"bits": 4})
     config("heads that KV heads do not divide", 604, "num_key_value_heads", num_key_value_heads=5)

@@ -51,7 +51,7 @@ def help_is_there():
         checks.that(all(len(line) <= 200 for line in r.out.splitlines()), f"{' '.join(arguments)} --help fits a screen")
     top = run("--help").out
     checks.that(all(v in top for v in VERBS), "the program's help names every verb")
-    common = {"--tp", "--plan", "--engine", "--device", "--dtype", "--json", "--ep", "--ep-engine"}
+    common = {"--tp", "--plan", "--engine", "--device", "--dtype", "--json", "--ep", "--ep-engine", "--sequence-parallel"}
     wanted = {
         "run": {"--input", "--output", "--grad", "--stats"} | common,
         "generate": {"--tokens", "--new"} | common,

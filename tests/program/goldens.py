@@ -3,6 +3,7 @@
 
     python3 tests/program/goldens.py                     # tests/goldens
     python3 tests/program/goldens.py FOLDER llama qwen2  # cases of another folder: config.json, model, io and grads.safetensors
+    python3 tests/program/goldens.py --table FOLDER      # and a line for each run: errors, all-reduces a layer, bytes a token
 
 A number of ranks that cannot share the heads must be refused with SP105 and the numbers that can.
 """
@@ -166,7 +167,30 @@ def compare(checks, case, out, label, answer):
     return logits, loss, worst
 
 
-def one_case(checks, case, scratch):
+def costs(case, options):
+    """All-reduces of a layer, forward and backward, and kB that a token sends in a step: as `explain` predicts, and runs are checked."""
+    batch, length = case.io["input_ids"].shape
+    r = run("explain", case.folder, "--json", "--batch", batch, "--seq", length, *options)
+    layers = case.config.get("num_hidden_layers") or case.config.get("n_layer") or case.config["num_layers"]
+    reduces, sent = {"forward": 0, "backward": 0}, 0
+    for layer in json.loads(r.out)["layers"]:
+        for c in layer["collectives"]:
+            sent += c["bytes"]
+            if c["operation"] == "all_reduce" and re.search(r"(^|\.)(layers|h)\.[\d*]+\.", layer["layer"]):
+                reduces[c["direction"]] += c["calls"]
+    return reduces["forward"] / layers, reduces["backward"] / layers, sent / (batch * length)
+
+
+def table_line(case, plan, tp, errors, options):
+    forward, backward, sent = costs(case, options)
+    print(
+        f"| {case.config['model_type']} ({case.name}) | {tp} | {plan} | {errors[0]:.1e} | {errors[1]:.1e} | {errors[2]:.1e} | "
+        f"{forward:g} + {backward:g} | {sent:.0f} |",
+        flush=True,
+    )
+
+
+def one_case(checks, case, scratch, table=False):
     c = case.config
     given = os.path.join(scratch, "in.safetensors")
     tensors.write(given, {k: case.io[k] for k in ("input_ids", "labels")})
@@ -176,7 +200,7 @@ def one_case(checks, case, scratch):
     possible = [tp for tp in RANKS if tp in every]
     worst = [0.0, 0.0, 0.0]
     refused = 0
-    plans = [("auto",), ("hf",), (plan_file(scratch, c),)]
+    plans = [("auto",), ("hf",), (plan_file(scratch, c),), ("auto", "--sequence-parallel")]
     if any("expert" in key for key in c):
         plans += [("auto", "--ep"), ("auto", "--ep", "--ep-engine", "masked")]
     for plan, *ep in plans:
@@ -203,6 +227,8 @@ def one_case(checks, case, scratch):
             if not checks.that(r.status == 0 and os.path.exists(output), f"{label}: runs", r):
                 continue
             errors = compare(checks, case, tensors.read(output), label, r)
+            if table:
+                table_line(case, " ".join([os.path.basename(plan), *ep]), tp, errors, ["--tp", tp, "--plan", plan, *ep])
             worst = [max(a, b) for a, b in zip(worst, errors)]
             if plan == "auto" or tp in possible[:2]:
                 g = run(
@@ -227,13 +253,18 @@ def one_case(checks, case, scratch):
 
 
 def main():
-    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "tests", "goldens")
-    names = sys.argv[2:] or sorted(n for n in os.listdir(folder) if os.path.exists(os.path.join(folder, n, "io.safetensors")))
+    words = [w for w in sys.argv[1:] if w != "--table"]
+    table = len(words) < len(sys.argv) - 1
+    folder = words[0] if words else os.path.join(ROOT, "tests", "goldens")
+    names = words[1:] or sorted(n for n in os.listdir(folder) if os.path.exists(os.path.join(folder, n, "io.safetensors")))
     checks = Checks("goldens")
     scratch = scratch_folder()
+    if table:
+        print("| family (case) | tp | plan | logits | loss | gradients | all-reduces a layer, forward + backward | bytes a token sends |")
+        print("|---|---|---|---|---|---|---|---|")
     try:
         for name in names:
-            one_case(checks, Case(os.path.join(folder, name)), scratch)
+            one_case(checks, Case(os.path.join(folder, name)), scratch, table)
     finally:
         shutil.rmtree(scratch)
     return checks.finish()

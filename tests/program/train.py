@@ -99,6 +99,38 @@ def saved_and_reloaded():
         checks.that(abs(counted - base["loss"].values[0]) <= 1e-5, f"{name}: the loss is the mean cross-entropy of its logits")
 
 
+def dropped():
+    """Which elements are dropped follows from the seed, the step and their place: no number of ranks changes it, nor does a pause."""
+    rates = {"gpt2": {"embd_pdrop": 0.1, "resid_pdrop": 0.2, "attn_pdrop": 0}, "phi": {"resid_pdrop": 0.3, "embd_pdrop": 0.1}}
+    sizes = {"vocab_size": 256, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
+    gpt2 = {"n_embd": 24, "n_layer": 2, "n_head": 4, "n_inner": 32, "vocab_size": 256, "tie_word_embeddings": True}
+    for family, rate in rates.items():
+        config = dict(gpt2 if family == "gpt2" else sizes, model_type=family, dtype="float32", **rate)
+        folder = fresh(family, config)
+        one = losses(train(folder, at("dropped_one"), "--init", 5, tp=1, steps=4))
+        still = fresh(family + "_still", config | {name: 0 for name in rate})
+        none = losses(train(still, at("dropped_none"), "--init", 5, tp=1, steps=4))
+        checks.that(abs(one[0][1] - none[0][1]) > 1e-4, f"{family}: something is dropped")
+        for tp, more in ((2, []), (4, []), (2, ["--dp", 2]), (2, ["--sequence-parallel"]), (1, ["--dp", 3]), (4, ["--dp", 2, "--sequence-parallel"])):
+            other = losses(train(folder, at("dropped_other"), "--init", 5, *more, tp=tp, steps=4))
+            far = max(abs(a[1] - b[1]) for a, b in zip(one, other))
+            checks.that(far < 2e-5, f"{family}, tp {tp} {more}: the same elements are dropped (losses are off by {far:.1e})")
+            shutil.rmtree(at("dropped_other"))
+        half = losses(train(folder, at("dropped_half"), "--init", 5, tp=1, steps=2)) + losses(train(folder, at("dropped_half"), "--resume", tp=1, steps=2))
+        checks.that(half == one, f"{family}: a run that is resumed drops what an uninterrupted one does")
+        seeded = losses(train(folder, at("dropped_seeded"), "--init", 5, "--seed", 1, tp=1, steps=4))
+        checks.that(seeded[0][1] != one[0][1], f"{family}: another seed, another loss")
+        for made in ("one", "none", "half", "seeded"):
+            shutil.rmtree(at("dropped_" + made))
+    for name in ("attention_dropout", "router_jitter_noise"):
+        config = dict(models.config("llama", vocab_size=260) if name == "attention_dropout" else models.config("mistral", vocab_size=260))
+        if name == "router_jitter_noise":
+            config |= {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+        folder = fresh("noisy", config | {name: 0.1})
+        r = run("train", folder, "--out", at("never"), "--init", 3, *OPTIONS)
+        checks.that(r.status == 2 and r.code == 606 and name in r.err, f"{name} is refused in training alone", r)
+
+
 def resumed():
     """Three steps and three more are six, bit for bit, whatever the storage type."""
     for name in ("llama", "mistral"):
@@ -132,6 +164,12 @@ def resumed():
         other = train(at("llama"), at("other"), "--init", 5, tp=tp, steps=4)
         far = max(abs(a[1] - b[1]) for a, b in zip(losses(one), losses(other)))
         checks.that(far < 2e-5, f"fresh weights and data are the same at tp {tp}: losses are off by {far:.1e}")
+        shutil.rmtree(at("other"))
+    for tp, more in ((2, ["--dp", 2]), (1, ["--dp", 3]), (2, ["--sequence-parallel"]), (2, ["--dp", 2, "--sequence-parallel"])):
+        other = train(at("llama"), at("other"), "--init", 5, *more, tp=tp, steps=4)
+        for k, what in ((1, "losses"), (2, "gradient norms")):
+            far = max(abs(a[k] - b[k]) for a, b in zip(losses(one), losses(other)))
+            checks.that(far < (2e-5, 2e-4)[k - 1], f"the same at tp {tp} with {more}: {what} are off by {far:.1e}")
         shutil.rmtree(at("other"))
     train(at("llama"), at("moved"), "--init", 5, tp=2, steps=2)
     moved = train(at("llama"), at("moved"), "--resume", tp=4, steps=2)
@@ -277,6 +315,7 @@ def main():
         for part in (
             saved_and_reloaded,
             resumed,
+            dropped,
             stats_are_predicted,
             decoding_recomputes_nothing,
             cached_decoding_is_the_forward,

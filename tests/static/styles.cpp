@@ -276,17 +276,19 @@ static_assert(sent(I_, I_, dealt).broken == sp::code::needs_f && sent(I_, R_, de
 static_assert(sent(P_, R_, dealt).broken == sp::code::nonlinear_partial && sent(R_, P_, dealt).broken == sp::code::nonlinear_partial);
 static_assert(sent(tokens_cut, R_, dealt).broken == sp::code::operands_differ && sent(R_, tokens_cut, dealt).broken == sp::code::operands_differ);
 static_assert(sent(features_cut, R_, dealt).broken == sp::code::operands_differ && sent(features_cut, I_, R_).broken == sp::code::operands_differ && sent(V_, V_, dealt).broken == sp::code::operands_differ);
-constexpr sp::outcome times(sp::placement x, sp::placement w) { return sp::rules::grouped(x, w, &sp::info<ffn>, &sp::info<sp::routed>); }
+constexpr sp::outcome times(sp::placement x, sp::placement w, bool lie_dealt = true) { return sp::rules::grouped(x, w, &sp::info<ffn>, &sp::info<sp::routed>, lie_dealt); }
 static_assert(times(rows_cut, dealt).to == rows_cut && times(R_, inside).to == sp::packed<sp::fused<ffn, ffn>>::value && times(S<ffn>::value, inside_down).to == P_ && times(I_, I_).to == I_);
-static_assert(times(rows_cut, R_).to == rows_cut && times(R_, R_).to == R_);
+static_assert(times(rows_cut, R_, false).to == rows_cut && times(R_, R_).to == R_);
+static_assert(times(rows_cut, R_).broken == sp::code::operands_differ && times(rows_cut, dealt, false).broken == sp::code::operands_differ);      // rows of other experts
 static_assert(times(I_, dealt).broken == sp::code::needs_f && times(R_, dealt).broken == sp::code::operands_differ && times(P_, dealt).broken == sp::code::nonlinear_partial && times(S<ffn>::value, dealt).broken == sp::code::operands_differ);
 static_assert(times(rows_cut, I_).broken == sp::code::drifting_parameter && times(rows_cut, inside).broken == sp::code::operands_differ && times(R_, inside_down).broken == sp::code::contraction);
 constexpr sp::outcome summed(sp::placement x, sp::placement weights) { return sp::rules::combine(x, weights, &sp::info<sp::routed>); }
 static_assert(summed(I_, I_).to == I_ && summed(R_, R_).to == R_ && summed(P_, R_).to == P_ && summed(rows_cut, R_).to == P_ && summed(rows_cut, tokens_cut).to == tokens_cut);
 static_assert(summed(rows_cut, I_).broken == sp::code::needs_f && summed(rows_cut, P_).broken == sp::code::nonlinear_partial && summed(rows_cut, V_).broken == sp::code::operands_differ);
 static_assert(summed(P_, I_).broken == sp::code::partial_with_whole && summed(R_, I_).broken == sp::code::needs_f && summed(P_, P_).broken == sp::code::nonlinear_partial);
-constexpr sp::outcome plus(sp::placement x, sp::placement b) { return sp::rules::grouped_bias(x, b, &sp::info<sp::routed>); }
-static_assert(plus(rows_cut, dealt).to == rows_cut && plus(I_, I_).to == I_ && plus(P_, P_).to == P_ && plus(rows_cut, R_).to == rows_cut && plus(S<ffn>::value, sp::shard<sp::out<ffn>>::value).to == S<ffn>::value);
+constexpr sp::outcome plus(sp::placement x, sp::placement b, bool lie_dealt = true) { return sp::rules::grouped_bias(x, b, &sp::info<sp::routed>, lie_dealt); }
+static_assert(plus(rows_cut, R_).broken == sp::code::operands_differ && plus(rows_cut, dealt, false).broken == sp::code::operands_differ);
+static_assert(plus(rows_cut, dealt).to == rows_cut && plus(I_, I_).to == I_ && plus(P_, P_).to == P_ && plus(rows_cut, R_, false).to == rows_cut && plus(S<ffn>::value, sp::shard<sp::out<ffn>>::value).to == S<ffn>::value);
 static_assert(plus(P_, I_).broken == sp::code::partial_with_whole && plus(P_, dealt).broken == sp::code::partial_with_whole && plus(R_, dealt).broken == sp::code::operands_differ);
 static_assert(plus(rows_cut, I_).broken == sp::code::drifting_parameter && plus(S<ffn>::value, R_).broken == sp::code::operands_differ);
 
@@ -299,7 +301,7 @@ static_assert(std::is_same_v<placed<member<struct down_proj, down>, x<S<ffn>, ff
 static_assert(std::is_same_v<placed<member<struct down_proj, biased_down>, x<S<ffn>, ffn>>, S<seq>>);
 static_assert(std::is_same_v<placed<member<struct embed_tokens, table>, ids>, S<seq>>);
 static_assert(std::is_same_v<placed<member<struct layer_norm, hidden_norm>, x<S<seq>, hidden>>, S<seq>>);
-static_assert(refusal<member<struct up_proj, up>, x<I, hidden>> == sp::code::input_placement);
+static_assert(std::is_same_v<placed<member<struct up_proj, up>, x<I, hidden>>, S<ffn>>);            // f, where something whole is at hand
 static_assert(refusal<member<struct layer_norm, hidden_norm>, x<S<hidden>, hidden>> == sp::code::reduced_over_shard);
 
 // ---- data parallelism beside it: parameters Replicate on dp, activations stay where they are ---------------------------------------

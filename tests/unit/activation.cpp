@@ -6,7 +6,7 @@
 #include <shardproof/shardproof.hpp>
 namespace {
 struct points : sp::dim<> {};
-const std::vector<double> at{-7.5, -2, -1, -0.3, 0, 0.4, 1, 2.5, 9};
+const std::vector<double> at{-7.5, -2, -1, -0.3, 0, 0.4, 1, 2.5, 9, 40};
 
 template <class F, class G> void is(const char* name, F function, G formula) {
   INFO(name);
@@ -37,6 +37,15 @@ TEST_CASE("each activation is its formula, by its name and by its kind") {
 #undef ACTIVATION
   is("tanh", [](const auto& x) { return sp::tanh(x); }, [](double x) { return std::tanh(x); });
   is("activate tanh", [](const auto& x) { return sp::activate(sp::activation_kind::tanh, x); }, [](double x) { return std::tanh(x); });
+#define KIND(f, formula) is("activate " #f, [](const auto& x) { return sp::activate(sp::activation_kind::f, x); }, [](double x) { return formula; })
+  KIND(linear, x);
+  KIND(gelu_10, std::min(gelu(x), 10.0));
+  KIND(quick_gelu, x * sigmoid(1.702 * x));
+  KIND(relu6, std::min(relu(x), 6.0));
+  KIND(leaky_relu, x < 0 ? 0.01 * x : x);
+  KIND(hardswish, x * std::min(relu(x + 3), 6.0) / 6);
+  KIND(mish, x * std::tanh(std::log1p(std::exp(x))));
+#undef KIND
   is("exp", [](const auto& x) { return sp::exp(x); }, [](double x) { return std::exp(x); });
   is("softcap", [](const auto& x) { return sp::softcap(x, 3.0); }, [](double x) { return 3 * std::tanh(x / 3); });
 }

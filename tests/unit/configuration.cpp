@@ -103,7 +103,8 @@ TEST_CASE("every option that changes the computation is read") {
 
   const struct { const char* name; sp::activation_kind is; } acts[] = {
       {"silu", sp::activation_kind::silu}, {"swish", sp::activation_kind::silu}, {"gelu", sp::activation_kind::gelu}, {"gelu_pytorch_tanh", sp::activation_kind::gelu_tanh},
-      {"relu", sp::activation_kind::relu}, {"relu2", sp::activation_kind::squared_relu}, {"sigmoid", sp::activation_kind::sigmoid}, {"tanh", sp::activation_kind::tanh}};
+      {"relu", sp::activation_kind::relu}, {"relu2", sp::activation_kind::squared_relu}, {"sigmoid", sp::activation_kind::sigmoid}, {"tanh", sp::activation_kind::tanh},
+      {"quick_gelu", sp::activation_kind::quick_gelu}, {"mish", sp::activation_kind::mish}, {"relu6", sp::activation_kind::relu6}, {"linear", sp::activation_kind::linear}};
   for (const auto& a : acts) CHECK(llama("\"hidden_act\": \"" + std::string(a.name) + "\"").hidden_act == a.is);
 
   const sp::extent_table t = families::extents_of(c);
@@ -200,13 +201,13 @@ TEST_CASE("a field that is missing, mistyped, out of range or contradicted is SP
       {"llama", "hidden_size", R"("hidden_size": 0)", "hidden_size is 0"},
       {"llama", "hidden_size", R"("hidden_size": 99999999999999999999)", "hidden_size is 9999"},
       {"llama", "hidden_size", R"("hidden_size": 57)", "hidden_size is 57: it must be a multiple of num_attention_heads, which is 4"},
-      {"llama", "hidden_size", R"("hidden_size": 60)", "heads must have an even number of features, and have 15"},
+      {"llama", "hidden_size", R"("hidden_size": 60)", "heads that turn must have an even number of features, and have 15"},
       {"llama", "vocab_size", R"("vocab_size": true)", "vocab_size is true"},
       {"llama", "num_hidden_layers", R"("num_hidden_layers": 0)", "num_hidden_layers is 0"},
       {"llama", "num_hidden_layers", R"("num_hidden_layers": 1000000000)", "num_hidden_layers is 1000000000"},
       {"llama", "", R"("num_key_value_heads": 3)", "num_attention_heads is 4: it must be a multiple of num_key_value_heads, which is 3"},
       {"llama", "", R"("num_key_value_heads": 8)", "num_key_value_heads, which is 8"},
-      {"llama", "", R"("head_dim": 7)", "head_dim is 7: heads must have an even number"},
+      {"llama", "", R"("head_dim": 7)", "head_dim is 7: heads that turn must have an even number"},
       {"llama", "", R"("rms_norm_eps": -1)", "rms_norm_eps is -1"},
       {"llama", "", R"("rms_norm_eps": "1e-6")", "rms_norm_eps is \"1e-6\": a number is expected"},
       {"llama", "", R"("rms_norm_eps": 1e999)", "it does not fit into a double"},
@@ -245,9 +246,7 @@ TEST_CASE("a field that is missing, mistyped, out of range or contradicted is SP
 
 TEST_CASE("a value that would change the computation and is not supported is SP606") {
   const struct { const char *type, *more, *named; } cases[] = {
-      {"llama", R"("hidden_act": "quick_gelu")", "hidden_act is \"quick_gelu\""},
-      {"llama", R"("attention_dropout": 0.1)", "attention_dropout is 0.1: dropout is not applied here; in transformers it acts in training only"},
-      {"llama", R"("pretraining_tp": 2)", "pretraining_tp is 2"},
+      {"llama", R"("hidden_act": "prelu")", "hidden_act is \"prelu\""},
       {"llama", R"("quantization_config": {"quant_method": "fp8"})", "quantization_config is an object: quantised weights are not read"},
       {"llama", R"("dtype": "float8_e4m3fn")", "dtype is \"float8_e4m3fn\""},
       {"llama", R"("torch_dtype": "int8")", "torch_dtype is \"int8\""},
@@ -275,8 +274,10 @@ TEST_CASE("a value that would change the computation and is not supported is SP6
     CHECK(says(e, x.named));
   }
   // The same keys where they change nothing.
-  CHECK_NOTHROW(llama(R"("attention_dropout": 0.0, "pretraining_tp": 1, "quantization_config": null, "rope_interleaved": false, "partial_rotary_factor": 1.0,
+  CHECK_NOTHROW(llama(R"("attention_dropout": 0.0, "pretraining_tp": 2, "quantization_config": null, "rope_interleaved": false, "partial_rotary_factor": 1.0,
       "is_encoder_decoder": false, "architectures": ["LlamaForCausalLM"], "layer_types": ["full_attention", "full_attention", "full_attention"], "pruned_heads": {})"));
+  CHECK(llama(R"("attention_dropout": 0.1)").unapplied_dropout == 0.1);      // it acts in training only
+  CHECK(says(error_of("llama", file_of("llama", R"("attention_dropout": 1.5)"), code::wrong_configuration), "attention_dropout is 1.5"));
   CHECK_NOTHROW(read_as("qwen2", file_of("qwen2", R"("num_key_value_heads": 2, "use_mrope": false, "attention_bias": true)")));
 }
 

@@ -53,18 +53,20 @@ struct outcome {
   double loss = 0;
   std::vector<double> gradients;
 };
-outcome step(const sp::configuration& c, plan_choice p, int tp, expert_parallel ep = expert_parallel::none) {
+outcome step(const sp::configuration& c, plan_choice p, const sp::mesh& mesh, sp::sharing how = {}) {
   outcome out;
-  sp::run(tp, [&] {
-    const auto m = sp::make_causal_lm(c, p, {}, tp, ep);
+  how.tp = mesh.tp;
+  how.data_parallel = mesh.dp > 1;
+  sp::run(mesh, [&] {
+    const auto m = sp::make_causal_lm(c, p, {}, how);
     sp::initialise(m->parameters(), 7, 0.3, sp::dtype::f64);
     const std::vector<long> numbers = {1, 20, 36, 4, 20, 0, 19, 35, 20, 2, 3, 9};
-    const auto ids = sp::erased_ids(sp::whole(sp::tokens{2, 6}, numbers));
+    const auto ids = sp::input(*m, sp::tokens{2, 6}, numbers);
     sp::cache off(sp::cache::options{.on = false});
     auto loss = sp::cross_entropy(m->forward(ids, off), sp::next_tokens(ids));
     sp::backward(loss);
     sp::finish_gradients(m->parameters());
-    outcome mine{loss.item(), {}};
+    outcome mine{sp::reduced(loss).item(), {}};
     for (const auto& v : m->parameters()) if (!v.buffer) for (const double g : sp::gathered_gradient(v)) mine.gradients.push_back(g);
     if (sp::first_rank()) out = mine;
   });
@@ -80,17 +82,30 @@ void compare(const outcome& alone, const outcome& shared) {
   CHECK(off < 1e-11 * size);
 }
 void agree(const sp::configuration& c, const std::string& label, bool published = true) {
-  const outcome alone = step(c, plan_choice::none, 1);
+  const outcome alone = step(c, plan_choice::none, {});
   for (const int tp : {2, 4}) {
     INFO(label << ", tp " << tp);
-    compare(alone, step(c, plan_choice::automatic, tp));
-    if (published) compare(alone, step(c, plan_choice::published, tp));
+    compare(alone, step(c, plan_choice::automatic, {tp}));
+    if (published) compare(alone, step(c, plan_choice::published, {tp}));
     if (!c.moe.experts) continue;
     for (const auto ep : {expert_parallel::masked, expert_parallel::all_to_all}) {
       INFO("experts dealt, engine " << int(ep));
-      compare(alone, step(c, plan_choice::automatic, tp, ep));
+      compare(alone, step(c, plan_choice::automatic, {tp}, {.experts = ep}));
     }
   }
+}
+/// The stream cut along the sequence (6 tokens over 4 ranks: 2, 2, 2, 0), and sequences dealt to dp beside tp, experts too.
+void agree_on_meshes(const sp::configuration& c, const std::string& label) {
+  const outcome alone = step(c, plan_choice::none, {});
+  std::vector<expert_parallel> ways{expert_parallel::none};
+  if (c.moe.experts) ways.insert(ways.end(), {expert_parallel::masked, expert_parallel::all_to_all});
+  for (const sp::mesh& mesh : {sp::mesh{2, 1}, {4, 1}, {2, 2}, {4, 2}, {2, 3}, {1, 2}})
+    for (const auto ep : ways)
+      for (const bool cut : {true, false}) {
+        if (!cut && mesh.dp == 1) continue;
+        INFO(label << ", tp " << mesh.tp << ", dp " << mesh.dp << (cut ? ", sequence parallel" : "") << ", experts " << int(ep));
+        compare(alone, step(c, plan_choice::automatic, mesh, {.experts = ep, .sequence_parallel = cut}));
+      }
 }
 /// One token after the other through a cache against all at once.
 double decode_error(const sp::configuration& c, int tp) {
@@ -129,7 +144,12 @@ TEST_CASE("families with experts agree where their options are turned", "[sparse
   CHECK_THROWS_WITH(sp::make_causal_lm(config_of(family("glm4_moe"), R"("use_qk_norm": true)"), plan_choice::published, {}, 2), Contains("SP301") && Contains("q_norm"));
   agree(config_of(family("gpt_oss"), R"("attention_bias": false, "swiglu_limit": 0.1, "swiglu_alpha": 1)"), "gpt_oss");
   agree(config_of(family("deepseek_v3"), R"("rope_parameters": {"rope_type": "yarn", "factor": 4, "mscale": 1, "mscale_all_dim": 0.7, "original_max_position_embeddings": 16})"), "deepseek_v3");
+  agree(config_of(family("deepseek_v2"), R"("mlp_bias": true, "attention_bias": true)"), "deepseek_v2, biases");
   agree(config_of(family("llama4_text"), R"("use_qk_norm": false, "attn_temperature_tuning": false, "moe_layers": [0])"), "llama4_text");
+}
+TEST_CASE("families with experts or fused matrices, the stream cut along the sequence and sequences dealt to dp", "[sparse_families]") {
+  for (const auto& k : sparse) agree_on_meshes(config_of(k), k.type);
+  for (const auto& k : fused) agree_on_meshes(config_of(k), k.type);
 }
 TEST_CASE("a token at a time through a cache gives the logits of all at once", "[sparse_families]") {
   for (const auto& k : sparse) {
@@ -158,6 +178,8 @@ TEST_CASE("experts have the names and shapes of checkpoints", "[sparse_families]
   REQUIRE(down.first.size() == 5);
   CHECK(down.first[3] == "model.layers.0.mlp.experts.3.down_proj.weight");
   CHECK(down.second == std::vector<std::int64_t>{32, 11});
+  const auto only = sp::make_causal_lm(sp::read_configuration(text_of("qwen2_moe", R"("num_key_value_heads": 2, "num_experts": 1, "num_experts_per_tok": 1, "moe_intermediate_size": 11)")), plan_choice::automatic, {}, 2);
+  for (const auto& v : only->parameters()) if (v.name == "model.layers.0.mlp.experts.down_proj") CHECK(sp::io::block_shape(v) == std::vector<std::int64_t>{32, 11});
   CHECK(stored("gpt_oss", "model.layers.0.mlp.experts.gate_up_proj").second == std::vector<std::int64_t>{5, 32, 50});
   CHECK(stored("llama4_text", "model.layers.1.feed_forward.experts.gate_up_proj").second == std::vector<std::int64_t>{5, 32, 50});
   CHECK(stored("gpt2", "transformer.h.0.attn.c_attn.weight").second == std::vector<std::int64_t>{32, 96});
@@ -179,6 +201,22 @@ TEST_CASE("what config.json says of experts and latents is read, and refused whe
   CHECK(config_of(family("phi3"), R"("rope_scaling": {"type": "su", "short_factor": [1, 1, 1, 1], "long_factor": [2, 2, 2, 2]})").rope.full.type == sp::rope_type::longrope);
   CHECK_THAT(refusal("mixtral", R"("num_key_value_heads": 2, "num_local_experts": 2, "num_experts_per_tok": 3)"), Contains("SP604") && Contains("num_experts_per_tok"));
   CHECK_THAT(refusal("mixtral", R"("num_key_value_heads": 2, "output_router_logits": true)"), Contains("SP606"));
+  CHECK_NOTHROW(config_of(family("mixtral"), R"("output_router_logits": true, "router_aux_loss_coef": 0)"));
+  CHECK_NOTHROW(config_of(family("deepseek_v3"), R"("output_router_logits": true)"));                     // transformers adds nothing to its loss
+  CHECK(config_of(family("mixtral"), R"("num_experts": 4)").moe.experts == 4);                            // another name of num_local_experts, which goes before it
+  CHECK(config_of(family("longcat_flash"), R"("num_experts_per_tok": 2, "router_bias": true)").moe.how.chosen == 2);
+  const auto oss = config_of(family("gpt_oss"), R"("rope_theta": 1000)").rope.full;                       // yarn where the file is silent
+  CHECK((oss.type == sp::rope_type::yarn && oss.factor == 32 && oss.base == 1000 && oss.original_length == 4096 && !oss.truncate));
+  CHECK(config_of(family("gpt_oss"), R"("rope_parameters": {"rope_theta": 1000})").rope.full.type == sp::rope_type::standard);
+  const auto longrope = [](const char* more) {
+    return config_of(family("phi3"), R"("rope_scaling": {"type": "longrope", "original_max_position_embeddings": 16, "short_factor": [1, 1, 1, 1], "long_factor": [2, 2, 2, 2]})" + std::string(more)).rope.full;
+  };
+  CHECK(longrope("").original_length == 4096);                               // the one beside goes before the one inside, said or not
+  CHECK(longrope(R"(, "original_max_position_embeddings": 8)").original_length == 8);
+  CHECK(config_of(family("gpt2"), R"("pad_token_id": 3)").pad_token_id == -1);
+  CHECK(sp::read_configuration(text_of("gpt2", R"("n_embd": 35, "n_layer": 1, "n_head": 5)")).head_dim == 7);
+  const double plain = v3.attention_scale;
+  CHECK(config_of(family("deepseek_v3"), R"("rope_scaling": {"type": "linear", "factor": 4, "mscale_all_dim": 1})").attention_scale > 1.2 * plain);
   CHECK_THAT(refusal("deepseek_v3", R"("n_routed_experts": 9, "n_group": 4, "topk_group": 2)"), Contains("SP604") && Contains("n_group"));
   CHECK_THAT(refusal("deepseek_v3", R"("n_routed_experts": 8, "n_group": 8, "topk_group": 2, "num_experts_per_tok": 3)"), Contains("SP604") && Contains("topk_group"));
   CHECK_THAT(refusal("deepseek_v3", R"("scoring_func": "softmax")"), Contains("SP606") && Contains("scoring_func"));

@@ -14,6 +14,7 @@
 #include <shardproof/backend/cpu/attention.hpp>
 #include <shardproof/backend/cpu/attention_backward.hpp>
 #include <shardproof/backend/cpu/cross_entropy.hpp>
+#include <shardproof/backend/cpu/dropout.hpp>
 #include <shardproof/backend/cpu/elementwise.hpp>
 #include <shardproof/backend/cpu/matmul.hpp>
 #include <shardproof/backend/cpu/memory.hpp>
@@ -60,6 +61,7 @@ class cpu_backend final : public backend {
     cpu::apply_backward(f, dx, dy, x, y, p);
   }
   void copy(const copy_args& a) override { cpu::copy(a); }
+  void dropout(const dropout_args& a) override { cpu::dropout(a); }
   void matmul(const matmul_args& a) override { cpu::matmul(a); }
 
   void rms_norm(const view& y, const view& x, const view& w, double eps, double offset) override { cpu::rms_norm(y, x, w, eps, offset); }

@@ -140,15 +140,24 @@ constexpr outcome dispatch(placement x, placement weights, placement w, const di
   if (apart && x.k == kind::invariant) return {code::needs_f, x};
   return {code::ok, apart ? placement(kind::shard, routed) : x};
 }
+namespace detail {
+/// Rows of some experts meet a parameter of all of them, or the reverse. `dealt`: rows lie with the experts they were dispatched to.
+constexpr bool of_other_experts(placement x, placement w, const dim_info* routed, bool dealt) {
+  if (!(x.k == kind::shard && x.d == routed)) return false;
+  return w.splits() && w.d->is == role::experts ? !dealt : dealt && w.k != kind::invariant;
+}
+}  // namespace detail
 /// Rows times the matrix of their expert.
-constexpr outcome grouped(placement x, placement w, const dim_info* contracted, const dim_info* routed) {
+constexpr outcome grouped(placement x, placement w, const dim_info* contracted, const dim_info* routed, bool dealt) {
+  if (detail::of_other_experts(x, w, routed, dealt)) return {code::operands_differ, x};
   if (!(w.splits() && w.d->is == role::experts)) return contract(x, w, contracted);
   if (x.k == kind::partial) return {code::nonlinear_partial, x};
   if (x.k == kind::invariant) return {code::needs_f, x};
   return {x.k == kind::shard && x.d == routed ? code::ok : code::operands_differ, x};
 }
 /// Rows plus the bias of their expert.
-constexpr outcome grouped_bias(placement x, placement b, const dim_info* routed) {
+constexpr outcome grouped_bias(placement x, placement b, const dim_info* routed, bool dealt) {
+  if (detail::of_other_experts(x, b, routed, dealt)) return {code::operands_differ, x};
   if (b.splits() && b.d->is == role::experts) return {x.k == kind::shard && x.d == routed ? code::ok : x.k == kind::partial ? code::partial_with_whole : code::operands_differ, x};
   if (x.rank_dependent() && b.k == kind::invariant) return {code::drifting_parameter, x};
   return add(x, bare(b), true, !(x.splits() && x.d == routed));

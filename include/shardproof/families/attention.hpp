@@ -21,17 +21,21 @@ constexpr auto scaled(const auto& x, double by) {
   return y;
 }
 
-/// Grouped-query attention with rotary positions and a window of keys where the configuration has one.
-template <class... Bias> struct rotary_attention {
+struct no_bias;                                                    ///< an option of a linear layer that asks for nothing
+
+/// Grouped-query attention with rotary positions and a window of keys where the configuration has one. Either option: no_bias or
+/// sp::maybe_bias; of qwen2 and glm4 queries, keys and values alone may have biases.
+template <class OfHeads = no_bias, class OfOutput = OfHeads> struct rotary_attention {
   template <class At> struct block {
-    SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, Bias...>);
-    SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, Bias...>);
-    SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, Bias...>);
-    SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden, Bias...>);
+    SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, OfHeads>);
+    SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, OfHeads>);
+    SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, OfHeads>);
+    SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden, OfOutput>);
     sp::rotary rotary;
     sp::mask mask;
     constexpr void configure(const configuration& c, int layer) {
-      if constexpr (sizeof...(Bias) > 0) q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = o_proj.bias.present = c.attention_bias;
+      if constexpr (std::is_same_v<OfHeads, sp::maybe_bias>) q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = c.attention_bias;
+      if constexpr (std::is_same_v<OfOutput, sp::maybe_bias>) o_proj.bias.present = c.attention_bias;
       rotary = c.rotary_of(layer);
       mask = c.mask_of(layer);
     }
@@ -42,27 +46,6 @@ template <class... Bias> struct rotary_attention {
       return o_proj(sp::attention(q, cache.extend(k, v), mask));
     }
   };
-};
-
-/// The same where only queries, keys and values may have biases: qwen2, glm4.
-template <class At> struct qkv_biased_attention {
-  SP_LAYER(q_proj, sp::linear<hidden, sp::dims<q_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(k_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(v_proj, sp::linear<hidden, sp::dims<kv_heads, head_dim>, sp::maybe_bias>);
-  SP_LAYER(o_proj, sp::linear<sp::dims<q_heads, head_dim>, hidden>);
-  sp::rotary rotary;
-  sp::mask mask;
-  constexpr void configure(const configuration& c, int layer) {
-    q_proj.bias.present = k_proj.bias.present = v_proj.bias.present = c.attention_bias;
-    rotary = c.rotary_of(layer);
-    mask = c.mask_of(layer);
-  }
-  constexpr auto forward(const auto& x, auto&& cache) const {
-    auto q = sp::rope(q_proj(x), cache.positions(), rotary);
-    auto k = sp::rope(k_proj(x), cache.positions(), rotary);
-    auto v = v_proj(x);
-    return o_proj(sp::attention(q, cache.extend(k, v), mask));
-  }
 };
 
 /// As rotary_attention, with a norm on each query and key head before they turn (Henry et al., arXiv 2010.04245).

@@ -11,6 +11,7 @@
 #include <shardproof/layer/alternatives.hpp>
 #include <shardproof/layer/embedding.hpp>
 #include <shardproof/layer/stack.hpp>
+#include <shardproof/tensor/ops/dropout.hpp>
 #include <shardproof/tensor/ops/split.hpp>
 #include <shardproof/types.hpp>
 namespace shardproof::families {
@@ -55,11 +56,15 @@ template <template <class> class Attention, template <class> class Mlp, class No
     SP_LAYER(self_attn, sp::block<Attention>);
     SP_LAYER(post_attention_layernorm, Norm);
     SP_LAYER(mlp, sp::block<Mlp>);
-    constexpr void configure(const configuration& c) { input_layernorm.eps = post_attention_layernorm.eps = c.norm_eps; }
+    double drop = 0;
+    constexpr void configure(const configuration& c) {
+      input_layernorm.eps = post_attention_layernorm.eps = c.norm_eps;
+      drop = c.residual_dropout;
+    }
     constexpr auto forward(const auto& x, auto&& cache) const {
-      auto attended = self_attn(input_layernorm(x), cache);
+      auto attended = sp::dropout(self_attn(input_layernorm(x), cache), drop);
       auto h = x + attended;
-      return h + mlp(post_attention_layernorm(h));
+      return h + sp::dropout(mlp(post_attention_layernorm(h)), drop);
     }
   };
 };
@@ -70,11 +75,15 @@ template <template <class> class Attention, template <class> class Mlp, class No
     SP_LAYER(input_layernorm, Norm);
     SP_LAYER(self_attn, sp::block<Attention>);
     SP_LAYER(mlp, sp::block<Mlp>);
-    constexpr void configure(const configuration& c) { input_layernorm.eps = c.norm_eps; }
+    double drop = 0;
+    constexpr void configure(const configuration& c) {
+      input_layernorm.eps = c.norm_eps;
+      drop = c.residual_dropout;
+    }
     constexpr auto forward(const auto& x, auto&& cache) const {
       auto n = input_layernorm(x);
-      auto attended = self_attn(n, cache);
-      return x + sp::reduced(attended + mlp(n));
+      auto attended = sp::dropout(self_attn(n, cache), drop);
+      return x + sp::reduced(attended + sp::dropout(mlp(n), drop), x);
     }
   };
 };
@@ -85,15 +94,16 @@ template <template <class> class Layer, class Norm = sp::rms_norm<hidden>> struc
     SP_LAYER(embed_tokens, sp::embedding<vocab, hidden>);
     SP_LAYER(layers, sp::stack<Layer>);
     SP_LAYER(norm, Norm);
-    double by = 1;
+    double by = 1, drop = 0;
     constexpr void configure(const configuration& c) {
       embed_tokens.padding = c.pad_token_id;
       layers.resize(c.num_hidden_layers);
       norm.eps = c.norm_eps;
       if constexpr (requires { norm.offset; }) norm.offset = c.norm_offset;
       by = c.embedding_multiplier;
+      drop = c.embedding_dropout;
     }
-    constexpr auto forward(const auto& ids, auto&& cache) const { return norm(layers(scaled(embed_tokens(ids), by), cache)); }
+    constexpr auto forward(const auto& ids, auto&& cache) const { return norm(layers(sp::dropout(scaled(embed_tokens(ids), by), drop), cache)); }
   };
 };
 

@@ -57,7 +57,6 @@ struct cohere2_family {
   static constexpr published_plan published{transformers_plans::dense, transformers_plans::gathered_head, "model.", "model.embed_tokens"};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 8192, .eps_key = "layer_norm_eps", .eps = 1e-5, .pad_token_id = 0, .tied = true}, allowed);
-    if (c.head_dim * c.num_attention_heads != c.hidden_size) in.unsupported("head_dim", "heads have hidden_size / num_attention_heads features in this family", "remove it");
     c.attention_bias = in.maybe_boolean("attention_bias").value_or(false);
     c.logit_multiplier = in.maybe_number("logit_scale").value_or(0.0625);
     c.rope.full.interleaved = c.rope.sliding.interleaved = true;

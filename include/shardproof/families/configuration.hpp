@@ -4,7 +4,7 @@
 ///
 ///     sp::families::fields in("config.json", text);
 ///     sp::families::configuration c = sp::families::read_decoder(in, {.model_type = "llama"});     // then the family's own options
-///     sp::families::read_windows(in, c);
+///     sp::families::read_no_windows(in, c);
 ///     sp::extent_table extents = sp::families::extents_of(c);
 ///
 /// Names are those of config.json. Each family says in its `read` which options it has; sp::read_configuration finds the family.
@@ -23,7 +23,6 @@ struct mixture {
   long experts = 0, features = 0, shared_features = 0;             ///< features: inside one expert, inside the shared one
   router_rule how;                                                 ///< how.chosen experts a token
   long identities = 0;                                             ///< longcat_flash: experts that return what they are given
-  bool router_bias = false;
   double swiglu_alpha = 1.702, swiglu_limit = 7;                   ///< gpt_oss
   std::vector<unsigned char> sparse;                               ///< one per layer: experts, or a plain mlp
   constexpr bool in_layer(long i) const { return i < long(sparse.size()) && sparse[std::size_t(i)]; }
@@ -56,6 +55,8 @@ struct configuration {
   double logit_multiplier = 1, final_softcap = 0;                  ///< logits, and then softcap tanh(logits / softcap); 0: none
   double attention_scale = 0, attention_softcap = 0;               ///< of the scores, see sp::mask
   double initializer_range = 0.02;                                 ///< deviation of fresh weights
+  double embedding_dropout = 0, residual_dropout = 0;              ///< in training: of the embedded tokens; of what attention and mlp add to the stream
+  double unapplied_dropout = 0;                                    ///< the largest other rate, of attention's weights or of a router's noise
   activation_kind hidden_act = activation_kind::silu;
   dtype stored = dtype::f32;                                       ///< `dtype`, or `torch_dtype` of older files
   bool attention_bias = false, mlp_bias = false, tie_word_embeddings = false;
@@ -104,9 +105,12 @@ struct decoder_defaults {
   long max_positions = 2048;
   long kv_heads = 0;                                               ///< 0: as many as query heads
   long head_dim = 0;                                               ///< 0: hidden_size / num_attention_heads
+  bool turns = true;                                               ///< are positions rotary?
   bool partial_rotary = false;                                     ///< does the family know heads of which only a part turns?
   double partial_rotary_factor = 1;
   bool older_longrope = false;                                     ///< see rope_facts
+  long trained_positions = 0;
+  const char *theta_key = "rope_theta", *partial_key = "partial_rotary_factor";
   const char *hidden_key = "hidden_size", *layers_key = "num_hidden_layers", *heads_key = "num_attention_heads", *positions_key = "max_position_embeddings";
   const char* ffn_key = "intermediate_size";
   long ffn_times = 0;                                              ///< of hidden_size, where the file gives no ffn_key; 0: it must
@@ -116,6 +120,7 @@ struct decoder_defaults {
   double eps = 1e-6;
   double initializer_range = 0.02;
   long pad_token_id = -1;
+  bool pads = true;                                                ///< does the pad token silence a row of the embedding?
   bool tied = false;
   double rope_theta = 10000;
   double sliding_rope_theta = 0;                                   ///< 0: both kinds of layers turn alike
@@ -129,7 +134,9 @@ inline activation_kind activation_named(fields& in, const char* key, std::string
       {"silu", activation_kind::silu}, {"swish", activation_kind::silu}, {"gelu", activation_kind::gelu}, {"gelu_python", activation_kind::gelu},
       {"gelu_new", activation_kind::gelu_tanh}, {"gelu_fast", activation_kind::gelu_tanh}, {"gelu_accurate", activation_kind::gelu_tanh},
       {"gelu_pytorch_tanh", activation_kind::gelu_tanh}, {"gelu_python_tanh", activation_kind::gelu_tanh}, {"relu", activation_kind::relu},
-      {"relu2", activation_kind::squared_relu}, {"sigmoid", activation_kind::sigmoid}, {"tanh", activation_kind::tanh}};
+      {"relu2", activation_kind::squared_relu}, {"sigmoid", activation_kind::sigmoid}, {"tanh", activation_kind::tanh},
+      {"linear", activation_kind::linear}, {"gelu_10", activation_kind::gelu_10}, {"quick_gelu", activation_kind::quick_gelu}, {"relu6", activation_kind::relu6},
+      {"leaky_relu", activation_kind::leaky_relu}, {"hardswish", activation_kind::hardswish}, {"mish", activation_kind::mish}};
   for (const auto& k : known) if (k.name == name) return k.is;
   std::string all;
   for (const auto& k : known) (all += all.empty() ? "" : ", ") += k.name;
@@ -157,7 +164,12 @@ inline std::optional<std::vector<attention_type>> read_layer_types(fields& in, c
   return out;
 }
 /// A pad token silences its row of the embedding; torch counts negative rows from the end.
-inline long read_padding(fields& in, long rows, long if_silent) {
+inline long read_padding(fields& in, long rows, const decoder_defaults& d) {
+  const long if_silent = d.pad_token_id;
+  if (!d.pads) {
+    (void)in.has("pad_token_id");
+    return -1;
+  }
   if (!in.given("pad_token_id")) return if_silent < rows ? if_silent : -1;
   const auto pad = in.maybe_integer("pad_token_id", -largest_extent);
   if (!pad) return -1;
@@ -166,8 +178,7 @@ inline long read_padding(fields& in, long rows, long if_silent) {
 }
 /// Options of other architectures, or of tools, that would change the computation.
 inline void refuse_foreign_options(fields& in) {
-  in.only("attention_dropout", 0L, "dropout is not applied here; in transformers it acts in training only");
-  in.only("pretraining_tp", 1L, "projections in slices are not computed here; their sums differ in rounding only");
+  (void)in.maybe_integer("pretraining_tp", 1);                          // projections in slices: their sums differ in rounding only
   in.only("is_encoder_decoder", false, "this family has no encoder");
   in.only("add_cross_attention", false, "this family has no encoder to attend to");
   in.only("tie_encoder_decoder", false, "this family has no encoder");
@@ -185,6 +196,20 @@ inline void refuse_foreign_options(fields& in) {
 }
 
 }  // namespace detail
+
+/// Where config.json keeps rates of dropout and jitter; null: nowhere.
+struct dropout_keys { const char *embedding = nullptr, *residual = nullptr, *unapplied = nullptr; };
+/// They act while a model is trained, and never in what is computed for a checkpoint. @error SP604 a rate is outside [0, 1].
+inline void read_dropout(fields& in, configuration& c, const dropout_keys& keys) {
+  const auto rate = [&](const char* key) {
+    const double r = key ? in.maybe_number(key).value_or(0) : 0;
+    if (!(r >= 0 && r <= 1)) in.refuse(key, "it must lie between 0 and 1", "correct the value");
+    return r;
+  };
+  c.embedding_dropout = std::max(c.embedding_dropout, rate(keys.embedding));
+  c.residual_dropout = std::max(c.residual_dropout, rate(keys.residual));
+  c.unapplied_dropout = std::max(c.unapplied_dropout, rate(keys.unapplied));
+}
 
 /// The options that all decoders share. `allowed`: keys inside the rope object that may be ignored.
 /// @error SP604 a value is missing, of another type, out of range or contradicts another; SP606 it is not supported.
@@ -207,7 +232,6 @@ inline configuration read_decoder(fields& in, const decoder_defaults& d, std::sp
   if (!own && !d.head_dim && c.hidden_size % c.num_attention_heads)
     in.refuse(d.hidden_key, "it must be a multiple of " + std::string(d.heads_key) + ", which is " + std::to_string(c.num_attention_heads), "correct one of the two, or add head_dim");
   c.head_dim = own ? *own : d.head_dim ? d.head_dim : c.hidden_size / c.num_attention_heads;
-  if (c.head_dim % 2) in.refuse(own ? "head_dim" : "hidden_size", "heads must have an even number of features, and have " + std::to_string(c.head_dim), "correct the value");
 
   c.hidden_act = detail::activation_named(in, d.act_key, in.maybe_text(d.act_key).value_or(d.act));
   c.norm_eps = in.maybe_number(d.eps_key).value_or(d.eps);
@@ -216,14 +240,19 @@ inline configuration read_decoder(fields& in, const decoder_defaults& d, std::sp
   if (c.initializer_range < 0) in.refuse("initializer_range", "it must not be negative", "correct the value");
   c.max_position_embeddings = in.maybe_integer(d.positions_key, 1).value_or(d.max_positions);
   c.tie_word_embeddings = in.maybe_boolean("tie_word_embeddings").value_or(d.tied);
-  c.pad_token_id = detail::read_padding(in, c.vocab_size, d.pad_token_id);
+  c.pad_token_id = detail::read_padding(in, c.vocab_size, d);
   const auto older = in.maybe_text("torch_dtype"), newer = in.maybe_text("dtype");
   if (newer) c.stored = detail::dtype_named(in, "dtype", *newer);
   else if (older) c.stored = detail::dtype_named(in, "torch_dtype", *older);
   const rope_facts turns{.head_dim = c.head_dim, .max_positions = c.max_position_embeddings, .default_theta = d.rope_theta,
-                         .default_partial = d.partial_rotary_factor, .may_be_partial = d.partial_rotary, .older_longrope = d.older_longrope};
-  c.rope = d.sliding_rope_theta > 0 ? read_rope_by_kind(in, turns, d.sliding_rope_theta, allowed) : read_rope(in, turns, allowed);
+                         .default_partial = d.partial_rotary_factor, .may_be_partial = d.partial_rotary, .older_longrope = d.older_longrope,
+                         .trained_positions = d.trained_positions, .theta_key = d.theta_key, .partial_key = d.partial_key};
+  if (d.turns) c.rope = d.sliding_rope_theta > 0 ? read_rope_by_kind(in, turns, d.sliding_rope_theta, allowed) : read_rope(in, turns, allowed);
+  for (const rotary& r : {c.rope.full, c.rope.sliding})
+    if (d.turns && rotated_features(r, c.head_dim) > c.head_dim)
+      in.refuse(own ? "head_dim" : d.hidden_key, "heads that turn must have an even number of features, and have " + std::to_string(c.head_dim), "correct the value");
   c.layer_types.assign(std::size_t(c.num_hidden_layers), attention_type::full);
+  read_dropout(in, c, {.unapplied = "attention_dropout"});
   detail::refuse_foreign_options(in);
   return c;
 }
@@ -238,14 +267,14 @@ inline void read_no_windows(fields& in, const configuration& c) {
     if (t == attention_type::sliding) in.unsupported("layer_types", "no layer of this family slides", "use full_attention");
 }
 
-/// qwen: where use_sliding_window is set, the layers from max_window_layers on slide, or those that layer_types names.
-inline void read_windows(fields& in, configuration& c) {
+/// qwen: where use_sliding_window is set, the layers that layer_types names slide, or those that `chosen` takes by max_window_layers.
+inline void read_windows(fields& in, configuration& c, bool (*chosen)(long layer, long max_window_layers)) {
   const bool use = in.maybe_boolean("use_sliding_window").value_or(false);
   const auto width = in.maybe_integer("sliding_window", use ? 1 : -largest_extent);
-  const long from = in.maybe_integer("max_window_layers", 0).value_or(28);
+  const long bound = in.maybe_integer("max_window_layers", 0).value_or(28);
   if (use) c.sliding_window = in.given("sliding_window") ? width.value_or(0) : 4096;
   if (auto types = detail::read_layer_types(in, c)) c.layer_types = std::move(*types);
-  else for (long i = from; i < c.num_hidden_layers; ++i) if (c.sliding_window) c.layer_types[std::size_t(i)] = attention_type::sliding;
+  else for (long i = 0; i < c.num_hidden_layers; ++i) if (c.sliding_window && chosen(i, bound)) c.layer_types[std::size_t(i)] = attention_type::sliding;
   for (const auto t : c.layer_types)
     if (t == attention_type::sliding && !c.sliding_window)
       in.refuse("sliding_window", "layer_types names sliding layers, and no window is in use", "set use_sliding_window to true and give the window, or name no sliding layer");

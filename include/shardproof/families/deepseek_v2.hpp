@@ -7,7 +7,7 @@
 ///     const auto c = sp::families::deepseek_v2_family::read(fields);
 ///     sp::configure(model, c);  sp::set_extents(model, sp::families::kept(extents_of(c)));
 ///
-/// Options: q_lora_rank (null: none), kv_lora_rank, the three head extents, attention_bias, tied head, first_k_dense_replace, topk_method
+/// Options: q_lora_rank (null: none), kv_lora_rank, the three head extents, attention_bias, mlp_bias, tied head, first_k_dense_replace, topk_method
 /// (greedy, group_limited_greedy), n_group and topk_group, routed_scaling_factor, n_shared_experts, every rotary variant.
 #include <shardproof/families/experts.hpp>
 #include <shardproof/families/latent_attention.hpp>
@@ -28,20 +28,21 @@ inline constexpr sp::plan deepseek_v2_plan{
     sp::moe_tp_experts_partial{"model.layers.*.mlp.experts"}};
 static_assert(sp::covers<deepseek_v2, deepseek_v2_plan>());
 
-struct deepseek_v2_family {
+struct deepseek_v2_family : stored_by_expert {
   static constexpr std::string_view model_type = "deepseek_v2";
   template <class At> using model = deepseek_v2<At>;
   static constexpr const auto& plan = deepseek_v2_plan;
   static constexpr published_plan published{transformers_plans::deepseek_v2, transformers_plans::gathered_head, "model.", "model.embed_tokens",
                                               transformers_plans::dealt_experts};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
+    in.also_called("n_routed_experts", "num_experts");
     const long rotary_part = read_rotary_part(in, 64);
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 2048, .head_dim = rotary_part}, allowed);
     c.attention_bias = in.maybe_boolean("attention_bias").value_or(false);
-    in.only("mlp_bias", false, "the mlp of this family has no biases here");
+    c.mlp_bias = in.maybe_boolean("mlp_bias").value_or(false);
     read_latent(in, c, 1536, rotary_part);
     c.rope.full.interleaved = c.rope.sliding.interleaved = true;
-    read_experts(in, c, in.given("num_experts") ? "num_experts" : "n_routed_experts", 64, 1, 1407);
+    read_experts(in, c, "n_routed_experts", 64, 1, 1407);
     if (!in.given("num_experts_per_tok")) in.refuse("num_experts_per_tok", "this family has no default for it", "add it");
     const std::string method = in.maybe_text("topk_method").value_or("greedy");
     if (method != "greedy" && method != "group_limited_greedy") in.unsupported("topk_method", "no such method is known in this family", "use greedy or group_limited_greedy");
@@ -50,9 +51,6 @@ struct deepseek_v2_family {
     (void)in.maybe_boolean("norm_topk_prob");                            // transformers does not read it in this family
     read_no_windows(in, c);
     return c;
-  }
-  static std::vector<std::string> stored_as(std::string_view name, const configuration& c) {
-    return name.find(".experts.") == name.npos ? std::vector<std::string>{} : usual_expert_tensors(name, c);
   }
 };
 

@@ -9,13 +9,14 @@
 ///
 /// forward is instantiated twice: with placements as types, and with placements as values. The published plan, no plan and a user's
 /// plan share the second.
+#include <algorithm>
 #include <shardproof/families/registry.hpp>
 #include <shardproof/model/bind.hpp>
 namespace shardproof {
 namespace families {
 
 /// The plan of every model that is bound at start-up.
-inline constexpr run_time_plan<> plan_from_text;
+inline constexpr auto plan_from_text = run_time_plan<>{}.with_boundary<shard<seq>>();
 
 /// A family under one plan.
 template <class Family, const auto& Plan> class lm_under final : public family_model {
@@ -44,15 +45,18 @@ template <class Family, const auto& Plan> class lm_under final : public family_m
     set_extents(model_, kept(extents_of(config_)));
     if constexpr (plan_type::typed) remember(Plan);
   }
+  layout_value input_place() const override { return shardproof::input_place(model_); }
   token_logits forward(const token_ids& ids, cache& kv) override {
     if constexpr (!plan_type::typed) return model_.forward(ids, kv);
     else {
-      if (!(ids.place() == input_place<model_type>)) throw error(code::usage, "token ids lie on the mesh otherwise than the plan says.", "make them whole on tp: sp::erased_ids(sp::whole(...)).");
+      if (!(ids.place() == input_place())) throw error(code::usage, "token ids lie on the mesh otherwise than the plan says.", "make them whole on tp: sp::erased_ids(sp::whole(...)).");
       return model_.forward(ids.as<input_layout<model_type>>(), kv).template as<any>();
     }
   }
   std::vector<parameter_view> parameters() override {
     auto all = shardproof::parameters(model_);
+    // Nothing at all: longcat_flash's without identity experts.
+    std::erase_if(all, [](const parameter_view& v) { return std::any_of(v.global.n, v.global.n + v.global.rank, [](long n) { return n == 0; }); });
     if constexpr (requires { Family::stored_as(std::string_view(), config_); })
       for (auto& v : all) v.stored = Family::stored_as(v.name, config_);
     return all;
@@ -72,10 +76,14 @@ template <class Family, const auto& Plan> class lm_under final : public family_m
     each_path<model_type>([&](std::string_view path) { out.emplace_back(path); });
     return out;
   }
-  void bind_plan(const std::string& text, std::vector<std::string> said, int tp) override {
+  void bind_plan(const std::string& text, std::vector<std::string> said, const sharing& how) override {
     if constexpr (!plan_type::typed) {
+      using whole = settings<invariant>;
+      using cut = settings<shard<seq>>;
+      static constexpr const settings_value* sets[2][2] = {{&settings_as_value<whole>, &settings_as_value<whole::with_axis<dp, shard<batch>>>},
+                                                           {&settings_as_value<cut>, &settings_as_value<cut::with_axis<dp, shard<batch>>>}};
       const auto plan = parse_plan(text);
-      bind_report r = bind(model_, plan, tp);
+      bind_report r = shardproof::detail::bind_under(model_, plan, *sets[how.sequence_parallel][how.data_parallel], how.tp);
       notes_ = std::move(said);
       if (plan.rule_count()) for (auto& n : r.notes) notes_.push_back(std::move(n));       // "no rule names this layer" is no news without rules
       remember(plan);

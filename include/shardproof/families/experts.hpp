@@ -42,11 +42,11 @@ template <class... RouterOptions> struct shared_mixture {
   template <class At> struct block {
     SP_LAYER(gate, sp::topk_router<hidden, n_experts, RouterOptions...>);
     SP_LAYER(experts, sp::region<gated_experts>);
-    SP_LAYER(shared_experts, sp::block<gated_by<shared_ffn>::template mlp>);
+    SP_LAYER(shared_experts, sp::block<gated_by<shared_ffn, sp::maybe_bias>::template mlp>);
     constexpr void configure(const configuration& c) { gate.how = c.moe.how; }
     constexpr auto forward(const auto& x) const {
       auto mixed = experts(x, gate(x));
-      return sp::reduced(mixed + shared_experts(x));
+      return sp::reduced(mixed + shared_experts(x), x);
     }
   };
 };
@@ -54,7 +54,7 @@ template <class... RouterOptions> struct shared_mixture {
 /// A plain mlp in some layers and experts in the others, under one name.
 template <template <class> class Mixture> struct dense_or {
   template <class At> struct mlp {
-    SP_LAYER(inside, sp::one_of<sp::spliced<gated_mlp>, sp::spliced<Mixture>>);
+    SP_LAYER(inside, sp::one_of<sp::spliced<gated<sp::maybe_bias>::mlp>, sp::spliced<Mixture>>);
     constexpr void configure(const configuration& c, int layer) { inside.choose(c.moe.in_layer(layer)); }
     constexpr auto forward(const auto& x) const { return inside(x); }
   };
@@ -67,15 +67,15 @@ inline std::vector<std::string> expert_tensors(std::string_view prefix, long exp
     for (const auto part : parts) out.push_back(std::string(prefix) + "." + std::to_string(e) + "." + std::string(part) + ".weight");
   return out;
 }
-/// Of the usual names; empty: the parameter is stored as it is named.
-inline std::vector<std::string> usual_expert_tensors(std::string_view name, const configuration& c) {
-  for (const auto& [suffix, both] : {std::pair{std::string_view(".gate_up_proj"), true}, std::pair{std::string_view(".down_proj"), false}})
-    if (name.ends_with(suffix)) {
-      const auto prefix = name.substr(0, name.size() - suffix.size());
-      return both ? expert_tensors(prefix, c.moe.experts, {"gate_proj", "up_proj"}) : expert_tensors(prefix, c.moe.experts, {"down_proj"});
-    }
-  return {};
-}
+/// What a family's checkpoints have of the usual names; empty: the parameter is stored as it is named.
+struct stored_by_expert {
+  static std::vector<std::string> stored_as(std::string_view name, const configuration& c) {
+    const auto prefix = name.substr(0, name.rfind('.'));
+    if (name.ends_with(".experts.gate_up_proj")) return expert_tensors(prefix, c.moe.experts, {"gate_proj", "up_proj"});
+    if (name.ends_with(".experts.down_proj")) return expert_tensors(prefix, c.moe.experts, {"down_proj"});
+    return {};
+  }
+};
 
 /// How many there are and how many a token gets. @error SP604 more are chosen than there are.
 inline void read_experts(fields& in, configuration& c, const char* experts_key, long experts, long chosen, long features, const char* features_key = "moe_intermediate_size") {
@@ -85,9 +85,12 @@ inline void read_experts(fields& in, configuration& c, const char* experts_key, 
     in.refuse("num_experts_per_tok", "there are " + std::to_string(c.moe.experts) + " experts, and each token would get " + std::to_string(c.moe.how.chosen), "correct one of the two");
   c.moe.features = in.maybe_integer(features_key, 1, 1L << 24).value_or(features);
   c.moe.sparse.assign(std::size_t(c.num_hidden_layers), 1);
-  // What balances the load while training, in transformers alone; the loss is the tokens' own unless it is asked for.
-  in.only("output_router_logits", false, "the router's auxiliary loss is not computed here");
+  (void)in.maybe_boolean("output_router_logits");                        // changes the loss in some families alone: see refuse_auxiliary_loss
   (void)in.maybe_number("router_aux_loss_coef");
+}
+/// Of the families whose loss in transformers has a term that balances the experts' load, where it is asked for.
+inline void refuse_auxiliary_loss(fields& in) {
+  if (in.maybe_number("router_aux_loss_coef").value_or(0.001) != 0) in.only("output_router_logits", false, "the loss that balances the experts' load is not computed here");
 }
 /// qwen: each `decoder_sparse_step`th layer has experts, but for those that mlp_only_layers names.
 inline void read_sparse_steps(fields& in, configuration& c) {

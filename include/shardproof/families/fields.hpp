@@ -46,6 +46,13 @@ class fields {
   bool has(std::string_view key) { return bool(find(key)); }
   /// Is the key there at all?
   bool given(std::string_view key) { find(key); return member_of(key) != nullptr; }
+  /// Lets `older` be another name of `key`, which goes before it: transformers' attribute_map.
+  void also_called(std::string_view key, std::string_view older) {
+    member* m = member_of(older);
+    if (!m) return;
+    std::erase_if(members_, [&](const member& other) { return other.key == key; });
+    member_of(older)->key = key;
+  }
   /// The keys, in the order of the text.
   std::vector<std::string> keys() const {
     std::vector<std::string> out;

@@ -30,9 +30,10 @@ struct gemma3_text_family {
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
     configuration c = read_gemma(in, {.model_type = model_type, .max_positions = 131072, .kv_heads = 4, .head_dim = 256, .act_key = "hidden_activation",
                                       .act = "gelu_pytorch_tanh", .pad_token_id = 0, .tied = true, .rope_theta = 1e6, .sliding_rope_theta = 1e4}, allowed);
-    in.none("attn_logit_softcapping", "transformers reads it and does not apply it in this family");
+    (void)in.maybe_number("attn_logit_softcapping");                     // transformers reads it and does not apply it in this family
     c.final_softcap = read_softcap(in, "final_logit_softcapping", 0);
-    read_alternating_windows(in, c, in.maybe_integer("sliding_window_pattern", 1).value_or(in.maybe_integer("_sliding_window_pattern", 1).value_or(6)));
+    (void)in.has("_sliding_window_pattern");                             // transformers writes it beside layer_types, and does not read it
+    read_alternating_windows(in, c, in.maybe_integer("sliding_window_pattern", 1).value_or(6));
     return c;
   }
 };

@@ -16,7 +16,7 @@ namespace shardproof::families {
 
 template <class At> struct glm4_layer {
   SP_LAYER(input_layernorm, sp::rms_norm<hidden>);
-  SP_LAYER(self_attn, sp::block<qkv_biased_attention>);
+  SP_LAYER(self_attn, sp::block<rotary_attention<sp::maybe_bias, no_bias>::block>);
   SP_LAYER(post_self_attn_layernorm, sp::rms_norm<hidden>);
   SP_LAYER(post_attention_layernorm, sp::rms_norm<hidden>);
   SP_LAYER(mlp, sp::block<fused_gated_mlp>);

@@ -49,18 +49,19 @@ inline constexpr sp::plan glm4_moe_plan{
     sp::moe_tp_experts_partial{"model.layers.*.mlp.experts"}};
 static_assert(sp::covers<glm4_moe, glm4_moe_plan>());
 
-struct glm4_moe_family {
+struct glm4_moe_family : stored_by_expert {
   static constexpr std::string_view model_type = "glm4_moe";
   template <class At> using model = glm4_moe<At>;
   static constexpr const auto& plan = glm4_moe_plan;
   static constexpr published_plan published{transformers_plans::glm4_moe, transformers_plans::gathered_head, "model.", "model.embed_tokens",
                                               transformers_plans::dealt_experts};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
+    in.also_called("n_routed_experts", "num_local_experts");
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 131072, .kv_heads = 8, .partial_rotary = true,
                                         .partial_rotary_factor = 0.5, .eps = 1e-5}, allowed);
     c.attention_bias = in.maybe_boolean("attention_bias").value_or(false);
     c.qk_norm = in.maybe_boolean("use_qk_norm").value_or(false);
-    read_experts(in, c, in.given("num_local_experts") ? "num_local_experts" : "n_routed_experts", 128, 8, 1408);
+    read_experts(in, c, "n_routed_experts", 128, 8, 1408);
     c.moe.how.score = router_score::sigmoid;
     read_grouped_experts(in, c, 1, 1, 1);
     c.moe.how.group_by_two = true;
@@ -68,9 +69,6 @@ struct glm4_moe_family {
     c.moe.how.sum_eps = 1e-20;
     read_no_windows(in, c);
     return c;
-  }
-  static std::vector<std::string> stored_as(std::string_view name, const configuration& c) {
-    return name.find(".experts.") == name.npos ? std::vector<std::string>{} : usual_expert_tensors(name, c);
   }
 };
 

@@ -43,11 +43,15 @@ template <class At> struct gpt2_layer {
   SP_LAYER(attn, sp::block<gpt2_attention>);
   SP_LAYER(ln_2, gpt2_norm);
   SP_LAYER(mlp, sp::block<gpt2_mlp>);
-  constexpr void configure(const configuration& c) { ln_1.eps = ln_2.eps = c.norm_eps; }
+  double drop = 0;
+  constexpr void configure(const configuration& c) {
+    ln_1.eps = ln_2.eps = c.norm_eps;
+    drop = c.residual_dropout;
+  }
   constexpr auto forward(const auto& x, auto&& cache) const {
-    auto attended = attn(ln_1(x), cache);
+    auto attended = sp::dropout(attn(ln_1(x), cache), drop);
     auto h = x + attended;
-    return h + mlp(ln_2(h));
+    return h + sp::dropout(mlp(ln_2(h)), drop);
   }
 };
 template <class At> struct gpt2_body {
@@ -55,14 +59,15 @@ template <class At> struct gpt2_body {
   SP_LAYER(wpe, sp::embedding<position, hidden>);
   SP_LAYER(h, sp::stack<gpt2_layer>);
   SP_LAYER(ln_f, gpt2_norm);
+  double drop = 0;
   constexpr void configure(const configuration& c) {
-    wte.padding = c.pad_token_id;
     h.resize(c.num_hidden_layers);
     ln_f.eps = c.norm_eps;
+    drop = c.embedding_dropout;
   }
   constexpr auto forward(const auto& ids, auto&& cache) const {
     auto x = wte(ids);
-    return ln_f(h(x + wpe(sp::position_ids(ids, cache.start())), cache));
+    return ln_f(h(sp::dropout(x + wpe(sp::position_ids(ids, cache.start())), drop), cache));
   }
 };
 /// Its body bears another name than the others' in checkpoints.
@@ -87,9 +92,11 @@ struct gpt2_family {
   static constexpr const auto& plan = gpt2_plan;
   static constexpr published_plan published{"{}", "{}", "transformer.", "transformer.wte"};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
-    configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 1024, .hidden_key = "n_embd", .layers_key = "n_layer", .heads_key = "n_head",
+    constexpr const char* names[][2] = {{"n_embd", "hidden_size"}, {"n_positions", "max_position_embeddings"}, {"n_head", "num_attention_heads"}, {"n_layer", "num_hidden_layers"}};
+    for (const auto& [key, other] : names) in.also_called(key, other);
+    configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 1024, .turns = false, .hidden_key = "n_embd", .layers_key = "n_layer", .heads_key = "n_head",
                                         .positions_key = "n_positions", .ffn_key = "n_inner", .ffn_times = 4, .act_key = "activation_function", .act = "gelu_new",
-                                        .eps_key = "layer_norm_epsilon", .eps = 1e-5, .tied = true}, allowed);
+                                        .eps_key = "layer_norm_epsilon", .eps = 1e-5, .pads = false, .tied = true}, allowed);
     if (c.num_key_value_heads != c.num_attention_heads) in.unsupported("num_key_value_heads", "every query head of this family has its own key and value", "remove it");
     if (c.head_dim * c.num_attention_heads != c.hidden_size) in.unsupported("head_dim", "heads have n_embd / n_head features in this family", "remove it");
     const bool scaled_scores = in.maybe_boolean("scale_attn_weights").value_or(true);
@@ -97,7 +104,8 @@ struct gpt2_family {
     c.scale_by_layer = in.maybe_boolean("scale_attn_by_inverse_layer_idx").value_or(false);
     (void)in.maybe_boolean("reorder_and_upcast_attn");                   // a matter of rounding in 16 bits
     (void)in.maybe_integer("n_ctx", 1);                                  // n_positions in older files
-    for (const char* rate : {"attn_pdrop", "embd_pdrop", "resid_pdrop", "summary_first_dropout"}) (void)in.maybe_number(rate);
+    read_dropout(in, c, {.embedding = "embd_pdrop", .residual = "resid_pdrop", .unapplied = "attn_pdrop"});
+    (void)in.maybe_number("summary_first_dropout");
     for (const char* of_summaries : {"summary_activation", "summary_type", "summary_proj_to_labels", "summary_use_proj"}) (void)in.has(of_summaries);
     read_no_windows(in, c);
     return c;

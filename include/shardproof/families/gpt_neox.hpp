@@ -46,15 +46,17 @@ template <class At> struct gpt_neox_layer {
   SP_LAYER(attention, sp::block<gpt_neox_attention>);
   SP_LAYER(mlp, sp::block<gpt_neox_mlp>);
   bool side_by_side = true;
+  double drop = 0;
   constexpr void configure(const configuration& c) {
     input_layernorm.eps = post_attention_layernorm.eps = c.norm_eps;
     side_by_side = c.use_parallel_residual;
+    drop = c.residual_dropout;
   }
   constexpr auto forward(const auto& x, auto&& cache) const {
-    auto attended = attention(input_layernorm(x), cache);
+    auto attended = sp::dropout(attention(input_layernorm(x), cache), drop);
     auto h = x + attended;
     auto n = side_by_side ? post_attention_layernorm(x) : post_attention_layernorm(h);
-    return h + mlp(n);
+    return h + sp::dropout(mlp(n), drop);
   }
 };
 
@@ -62,12 +64,13 @@ template <class At> struct gpt_neox_body {
   SP_LAYER(embed_in, sp::embedding<vocab, hidden>);
   SP_LAYER(layers, sp::stack<gpt_neox_layer>);
   SP_LAYER(final_layer_norm, gpt_neox_norm);
+  double drop = 0;
   constexpr void configure(const configuration& c) {
-    embed_in.padding = c.pad_token_id;
     layers.resize(c.num_hidden_layers);
     final_layer_norm.eps = c.norm_eps;
+    drop = c.embedding_dropout;
   }
-  constexpr auto forward(const auto& ids, auto&& cache) const { return final_layer_norm(layers(embed_in(ids), cache)); }
+  constexpr auto forward(const auto& ids, auto&& cache) const { return final_layer_norm(layers(sp::dropout(embed_in(ids), drop), cache)); }
 };
 template <class At> struct gpt_neox_tied_head {
   SP_LAYER(embed_out, sp::tied_linear<hidden, vocab>);
@@ -97,15 +100,16 @@ struct gpt_neox_family {
   static constexpr const auto& plan = gpt_neox_plan;
   static constexpr published_plan published{transformers_plans::gpt_neox, transformers_plans::gathered_head, "gpt_neox.", "gpt_neox.embed_in", {}, {}, "embed_out"};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
-    const double turned = in.maybe_number("rotary_pct").value_or(0.25), theta = in.maybe_number("rotary_emb_base").value_or(10000);
-    configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 2048, .partial_rotary = true, .partial_rotary_factor = turned,
-                                        .act = "gelu", .eps_key = "layer_norm_eps", .eps = 1e-5, .rope_theta = theta}, allowed);
+    configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 2048, .partial_rotary = true, .partial_rotary_factor = 0.25,
+                                        .theta_key = "rotary_emb_base", .partial_key = "rotary_pct", .act = "gelu", .eps_key = "layer_norm_eps",
+                                        .eps = 1e-5, .pads = false}, allowed);
+    for (const char* of_others : {"rope_theta", "partial_rotary_factor"}) (void)in.maybe_number(of_others);       // not read outside the rope object
     if (c.num_key_value_heads != c.num_attention_heads) in.unsupported("num_key_value_heads", "every query head of this family has its own key and value", "remove it");
     if (c.head_dim * c.num_attention_heads != c.hidden_size) in.unsupported("head_dim", "heads have hidden_size / num_attention_heads features in this family", "remove it");
     c.attention_bias = in.maybe_boolean("attention_bias").value_or(true);
     c.use_parallel_residual = in.maybe_boolean("use_parallel_residual").value_or(true);
-    in.only("hidden_dropout", 0L, "dropout is not applied here; in transformers it acts in training only");
-    (void)in.maybe_number("classifier_dropout");                         // a classifier's
+    read_dropout(in, c, {.embedding = "hidden_dropout", .residual = "hidden_dropout"});
+    (void)in.maybe_number("classifier_dropout");
     read_no_windows(in, c);
     return c;
   }

@@ -80,9 +80,16 @@ struct gpt_oss_family {
   static constexpr const auto& plan = gpt_oss_plan;
   static constexpr published_plan published{"{}", transformers_plans::gathered_head, "model.", "model.embed_tokens", transformers_plans::dealt_biased_experts};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
+    in.also_called("num_local_experts", "num_experts");
+    const bool turns_as_released = !in.has("rope_parameters") && !in.has("rope_scaling");
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 131072, .kv_heads = 8, .head_dim = 64, .eps = 1e-5, .rope_theta = 150000}, allowed);
+    if (turns_as_released) {
+      c.rope.full = {.base = c.rope.full.base, .type = rope_type::yarn, .factor = 32, .original_length = 4096, .truncate = false};
+      c.rope.sliding = c.rope.full;
+    }
     c.attention_bias = in.maybe_boolean("attention_bias").value_or(true);
     read_experts(in, c, "num_local_experts", 128, 4, c.intermediate_size, "intermediate_size");
+    refuse_auxiliary_loss(in);
     c.moe.how.renormalised = true;                                       // softmax over the chosen logits, which is the same
     c.moe.swiglu_alpha = in.maybe_number("swiglu_alpha").value_or(1.702);
     c.moe.swiglu_limit = in.maybe_number("swiglu_limit").value_or(7);

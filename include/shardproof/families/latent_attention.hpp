@@ -62,7 +62,7 @@ template <class At> struct latent_attention {
 /// Features of each head's rotary part; read before the other options, which speak of heads as of that part.
 inline long read_rotary_part(fields& in, long if_silent) { return in.maybe_integer("qk_rope_head_dim", 2, 1L << 16).value_or(if_silent); }
 /// `q_rank`: where the file is silent; null: queries have no latent. Sets the scale of the scores as well: that of a whole query, times
-/// the square of yarn's factor where mscale_all_dim is given.
+/// the square of yarn's factor where mscale_all_dim is given, of whatever rope_type but the default.
 inline void read_latent(fields& in, configuration& c, long q_rank, long rotary_part) {
   auto& l = c.latent;
   l.rotary = rotary_part;
@@ -76,7 +76,7 @@ inline void read_latent(fields& in, configuration& c, long q_rank, long rotary_p
   if (const auto all = in.maybe_integer("qk_head_dim", 1); all && *all != l.nope + l.rotary)
     in.refuse("qk_head_dim", "it is the sum of qk_nope_head_dim and qk_rope_head_dim, which is " + std::to_string(l.nope + l.rotary), "remove it");
   c.attention_scale = 1 / std::sqrt(double(l.nope + l.rotary));
-  if (const auto& r = c.rope.full; r.type == rope_type::yarn && r.mscale_all_dim != 0 && r.factor > 1) {
+  if (const auto& r = c.rope.full; r.type != rope_type::standard && r.mscale_all_dim != 0 && r.factor > 1) {
     const double m = 0.1 * r.mscale_all_dim * std::log(r.factor) + 1;
     c.attention_scale *= m * m;
   }

@@ -70,7 +70,7 @@ template <class At> struct llama4_mixture {
   constexpr void configure(const configuration& c) { router.how = c.moe.how; }
   constexpr auto forward(const auto& x) const {
     auto mixed = experts(x, router(x));
-    return sp::reduced(mixed + shared_expert(x));
+    return sp::reduced(mixed + shared_expert(x), x);
   }
 };
 
@@ -117,7 +117,7 @@ struct llama4_text_family {
     c.moe.how.by_logit = true;
     c.moe.shared_features = c.moe.features;
     c.intermediate_size = in.maybe_integer("intermediate_size_mlp", 1, 1L << 24).value_or(16384);
-    in.only("router_jitter_noise", 0L, "noise acts in training only, and is not applied here");
+    read_dropout(in, c, {.unapplied = "router_jitter_noise"});
 
     const long step = in.maybe_integer("interleave_moe_layer_step", 1).value_or(1), layers = c.num_hidden_layers;
     const auto listed = in.maybe_numbers("moe_layers");

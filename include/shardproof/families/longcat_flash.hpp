@@ -33,13 +33,10 @@ template <class Kind> struct twice {
 };
 
 template <class At> struct longcat_router {
-  SP_LAYER(classifier, sp::linear<hidden, router_scores, sp::maybe_bias>);
+  SP_LAYER(classifier, sp::linear<hidden, router_scores>);
   SP_BUFFER(e_score_correction_bias, router_scores);
   sp::router_rule how;
-  constexpr void configure(const configuration& c) {
-    how = c.moe.how;
-    classifier.bias.present = c.moe.router_bias;
-  }
+  constexpr void configure(const configuration& c) { how = c.moe.how; }
   constexpr auto forward(const auto& x) const { return sp::choose(classifier(x), how, e_score_correction_bias); }
 };
 template <class At> struct passed_on {
@@ -110,6 +107,8 @@ struct longcat_flash_family {
   static constexpr const auto& plan = longcat_flash_plan;
   static constexpr published_plan published{transformers_plans::longcat_flash, transformers_plans::gathered_head, "model.", "model.embed_tokens"};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
+    constexpr const char* names[][2] = {{"n_routed_experts", "num_local_experts"}, {"moe_topk", "num_experts_per_tok"}, {"ffn_hidden_size", "intermediate_size"}, {"expert_ffn_hidden_size", "moe_intermediate_size"}};
+    for (const auto& [key, other] : names) in.also_called(key, other);
     const long rotary_part = read_rotary_part(in, 64);
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 131072, .head_dim = rotary_part, .layers_key = "num_layers",
                                         .ffn_key = "ffn_hidden_size", .eps = 1e-5, .rope_theta = 1e7}, allowed);
@@ -125,8 +124,7 @@ struct longcat_flash_family {
     if (c.moe.how.chosen > c.moe.experts + c.moe.identities) in.refuse("moe_topk", "there are fewer experts than that", "correct one of the two");
     c.moe.features = in.maybe_integer("expert_ffn_hidden_size", 1, 1L << 24).value_or(2048);
     c.moe.how.scale = in.maybe_number("routed_scaling_factor").value_or(6);
-    c.moe.router_bias = in.maybe_boolean("router_bias").value_or(false);
-    in.only("output_router_logits", false, "the router's auxiliary loss is not computed here");
+    for (const char* unread : {"router_bias", "output_router_logits"}) (void)in.maybe_boolean(unread);            // transformers makes the bias and does not add it
     (void)in.maybe_number("router_aux_loss_coef");
     if (const auto t = in.maybe_text("zero_expert_type"); t && *t != "identity") in.unsupported("zero_expert_type", "such experts return what they are given here", "use identity");
     read_no_windows(in, c);
@@ -141,7 +139,7 @@ struct longcat_flash_family {
         for (const char* part : {"gate_proj", "up_proj"}) out.push_back(prefix + std::to_string(c.moe.experts + e) + "." + part + ".weight");
       return out;
     }
-    return name.find(".experts.") == name.npos ? std::vector<std::string>{} : usual_expert_tensors(name, c);
+    return stored_by_expert::stored_as(name, c);
   }
 };
 

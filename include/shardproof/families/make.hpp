@@ -17,18 +17,14 @@ enum class plan_choice {
   run_time                                             ///< a text given by the user
 };
 
-/// Whether experts are cut among all ranks, as plans have it by default, or dealt to them whole.
-enum class expert_parallel {
-  none,
-  masked,                                              ///< every rank has every token and picks those of its own experts
-  all_to_all                                           ///< tokens travel to their experts and back
-};
-
 namespace families {
 /// The text to bind, and what is to be said about it. @error SP205, SP206 of a user's text.
 inline imported_plan chosen_plan(family_model& m, const entry& family, plan_choice choice, std::string_view text, const configuration& c, expert_parallel ep) {
   const bool travels = ep == expert_parallel::all_to_all, tied = c.tie_word_embeddings;
-  if (choice == plan_choice::automatic) return dealt_plan(family.make(c, false)->plan(), travels);
+  if (choice == plan_choice::automatic) {
+    const auto rules = family.make(c, false)->plan();
+    return ep == expert_parallel::none ? imported_plan{text_of(rules), {}} : dealt_plan(rules, travels);
+  }
   if (choice == plan_choice::none) return {"{}", {}};
   if (choice == plan_choice::published) {
     imported_plan p = import_plan(*family.published, m.layer_paths(), tied, ep != expert_parallel::none);
@@ -42,28 +38,34 @@ inline imported_plan chosen_plan(family_model& m, const entry& family, plan_choi
 }
 }  // namespace families
 
-/// A model whose parameters have no values yet: load or initialise them next. `text`: of the plan, for `run_time`. `tp`: the ranks that
-/// will share it. `ep`: experts on different ranks, under a plan made of the chosen one.
+/// A model whose parameters have no values yet: load or initialise them next. `text`: of the plan, for `run_time`. Where the stream is
+/// cut, experts or sequences are dealt, the chosen plan is bound at start-up.
 /// @error SP605 no such family; SP606 `ep` of a family without experts, or beside a text, which is a plan by itself; SP105 the ranks cannot share it; under a plan that is read now also SP202 ... SP206 and, by a dry run of a
 /// training step, SP101 ... SP104, SP106, SP301, SP404.
-inline std::unique_ptr<causal_lm> make_causal_lm(const configuration& c, plan_choice choice = plan_choice::automatic, std::string_view text = {}, int tp = ranks_on(),
-                                                 expert_parallel ep = expert_parallel::none) {
+inline std::unique_ptr<causal_lm> make_causal_lm(const configuration& c, plan_choice choice, std::string_view text, const sharing& how) {
+  const expert_parallel ep = how.experts;
   const families::entry& family = families::at_least(c.model_type);
   if (ep != expert_parallel::none) {
     if (!c.moe.experts) throw error(code::unsupported_value, "--ep is for families with experts, and this one has none.", "leave --ep out.");
     if (choice == plan_choice::run_time) throw error(code::unsupported_value, "--ep makes a plan of auto or hf, and a file is a plan by itself.", "leave --ep out, or give the file grouped_gemm and ep_dispatch_experts.");
     if (choice == plan_choice::none) throw error(code::unsupported_value, "--ep deals experts to ranks, and --plan none keeps everything whole.", "leave one of the two out.");
   }
-  if (choice == plan_choice::automatic && ep == expert_parallel::none) {
+  if (how.sequence_parallel && choice == plan_choice::none)
+    throw error(code::unsupported_value, "--sequence-parallel cuts the stream between layers, and --plan none keeps everything whole.", "leave one of the two out.");
+  if (choice == plan_choice::automatic && how.automatic()) {
     auto m = family.make(c, false);
-    for (const auto& v : m->parameters()) require_dealable(v, tp);
+    for (const auto& v : m->parameters()) require_dealable(v, how.tp);
     return m;
   }
   auto m = family.make(c, true);
   families::imported_plan p = families::chosen_plan(*m, family, choice, text, c, ep);
-  m->bind_plan(p.text, std::move(p.notes), tp);
-  (void)dry_check(*m, ranks{tp}, tokens{1, 2});
+  m->bind_plan(p.text, std::move(p.notes), how);
+  (void)dry_check(*m, ranks{how.tp}, tokens{1, 2});
   return m;
+}
+inline std::unique_ptr<causal_lm> make_causal_lm(const configuration& c, plan_choice choice = plan_choice::automatic, std::string_view text = {}, int tp = ranks_on(),
+                                                 expert_parallel ep = expert_parallel::none) {
+  return make_causal_lm(c, choice, text, sharing{.tp = tp, .experts = ep});
 }
 
 }  // namespace shardproof

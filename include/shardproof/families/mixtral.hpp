@@ -28,10 +28,12 @@ struct mixtral_family {
   static constexpr published_plan published{transformers_plans::mixtral, transformers_plans::gathered_head, "model.", "model.embed_tokens",
                                               transformers_plans::dealt_experts};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
+    in.also_called("num_local_experts", "num_experts");
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 131072, .kv_heads = 8, .eps = 1e-5, .rope_theta = 1e6}, allowed);
     read_experts(in, c, "num_local_experts", 8, 2, c.intermediate_size, "intermediate_size");
+    refuse_auxiliary_loss(in);
     c.moe.how.renormalised = true;
-    in.only("router_jitter_noise", 0L, "noise acts in training only, and is not applied here");
+    read_dropout(in, c, {.unapplied = "router_jitter_noise"});
     in.only("attention_bias", false, "the attention of this family has no biases");
     read_one_window(in, c, 0);
     return c;

@@ -7,7 +7,7 @@
 ///     const auto c = sp::families::phi_family::read(fields);
 ///     sp::configure(model, c);  sp::set_extents(model, sp::families::kept(extents_of(c)));
 ///
-/// Options: qk_layernorm (a norm on each query and key head), partial_rotary_factor, grouped KV heads, every rotary variant.
+/// Options: qk_layernorm (a norm on each query and key head), partial_rotary_factor, grouped KV heads, tied head (its bias is its own), every rotary variant.
 #include <shardproof/families/blocks.hpp>
 #include <shardproof/families/transformers_plans.hpp>
 #include <shardproof/model/covers.hpp>
@@ -47,17 +47,28 @@ template <class At> struct phi_body {
   SP_LAYER(embed_tokens, sp::embedding<vocab, hidden>);
   SP_LAYER(layers, sp::stack<parallel<phi_attention, phi_mlp, phi_norm>::layer>);
   SP_LAYER(final_layernorm, phi_norm);
+  double drop = 0;
   constexpr void configure(const configuration& c) {
     embed_tokens.padding = c.pad_token_id;
     layers.resize(c.num_hidden_layers);
     final_layernorm.eps = c.norm_eps;
+    drop = c.embedding_dropout;
   }
-  constexpr auto forward(const auto& ids, auto&& cache) const { return final_layernorm(layers(embed_tokens(ids), cache)); }
+  constexpr auto forward(const auto& ids, auto&& cache) const { return final_layernorm(layers(sp::dropout(embed_tokens(ids), drop), cache)); }
+};
+template <class At> struct phi_tied_head {
+  SP_LAYER(lm_head, sp::tied_linear<hidden, vocab, sp::with_bias>);
+  constexpr auto forward(const auto& x, const auto& table) const { return lm_head(x, table); }
+};
+template <class At> struct phi_own_head {
+  SP_LAYER(lm_head, sp::linear<hidden, vocab, sp::with_bias>);
+  constexpr auto forward(const auto& x, const auto&) const { return lm_head(x); }
 };
 template <class At> struct phi {
   SP_LAYER(model, sp::block<phi_body>);
-  SP_LAYER(lm_head, sp::linear<hidden, vocab, sp::with_bias>);
-  constexpr auto forward(const auto& ids, auto&& cache) const { return lm_head(model(ids, cache)); }
+  SP_LAYER(head, sp::one_of<sp::spliced<phi_tied_head>, sp::spliced<phi_own_head>>);
+  constexpr void configure(const configuration& c) { head.choose(!c.tie_word_embeddings); }
+  constexpr auto forward(const auto& ids, auto&& cache) const { return head(model(ids, cache), model.embed_tokens.weight); }
 };
 
 inline constexpr sp::plan phi_plan{
@@ -76,9 +87,8 @@ struct phi_family {
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 2048, .partial_rotary = true, .partial_rotary_factor = 0.5,
                                         .act = "gelu_new", .eps_key = "layer_norm_eps", .eps = 1e-5}, allowed);
-    if (c.tie_word_embeddings) in.unsupported("tie_word_embeddings", "the head of this family has a matrix and a bias of its own", "set it to false");
     c.qk_norm = in.maybe_boolean("qk_layernorm").value_or(false);
-    for (const char* key : {"resid_pdrop", "embd_pdrop"}) in.only(key, 0L, "dropout is not applied here; in transformers it acts in training only");
+    read_dropout(in, c, {.embedding = "embd_pdrop", .residual = "resid_pdrop"});
     read_no_windows(in, c);
     return c;
   }

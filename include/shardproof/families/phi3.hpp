@@ -47,10 +47,10 @@ struct phi3_family {
   static constexpr const auto& plan = phi3_plan;
   static constexpr published_plan published{transformers_plans::phi3, transformers_plans::gathered_head, "model.", "model.embed_tokens"};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
-    configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 4096, .partial_rotary = true, .older_longrope = true, .eps = 1e-5,
-                                        .pad_token_id = 32000}, allowed);
-    in.only("resid_pdrop", 0L, "dropout is not applied here; in transformers it acts in training only");
-    in.only("embd_pdrop", 0L, "dropout is not applied here; in transformers it acts in training only");
+    configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 4096, .partial_rotary = true, .older_longrope = true,
+                                        .trained_positions = 4096, .eps = 1e-5, .pad_token_id = 32000}, allowed);
+    read_dropout(in, c, {.residual = "resid_pdrop"});
+    (void)in.maybe_number("embd_pdrop");                                 // transformers does not apply it
     in.only("attention_bias", false, "projections of this family have no bias");
     read_one_window(in, c, 0);
     return c;

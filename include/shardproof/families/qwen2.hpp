@@ -13,7 +13,7 @@
 #include <shardproof/model/covers.hpp>
 namespace shardproof::families {
 
-template <class At> using qwen2 = causal<pre_norm<qkv_biased_attention, gated_mlp>::layer>::lm<At>;
+template <class At> using qwen2 = causal<pre_norm<rotary_attention<sp::maybe_bias, no_bias>::block, gated_mlp>::layer>::lm<At>;
 
 inline constexpr sp::plan qwen2_plan{
     sp::embedding_rowwise{"model.embed_tokens"},
@@ -32,7 +32,7 @@ struct qwen2_family {
     c.attention_bias = true;
     in.only("attention_bias", true, "this family always has biases on q, k and v");
     in.only("mlp_bias", false, "the mlp of this family has no biases");
-    read_windows(in, c);
+    read_windows(in, c, [](long layer, long from) { return layer >= from; });
     return c;
   }
 };

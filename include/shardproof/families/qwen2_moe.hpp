@@ -22,11 +22,11 @@ template <class At> struct qwen2_mixture {
   constexpr auto forward(const auto& x) const {
     auto mixed = experts(x, gate(x));
     auto weight = sp::sigmoid(shared_expert_gate(x));
-    return sp::reduced(mixed + sp::scale_rows(shared_expert(x), weight));
+    return sp::reduced(mixed + sp::scale_rows(shared_expert(x), weight), x);
   }
 };
 
-template <class At> using qwen2_moe = causal<pre_norm<qkv_biased_attention, dense_or<qwen2_mixture>::mlp>::layer>::lm<At>;
+template <class At> using qwen2_moe = causal<pre_norm<rotary_attention<sp::maybe_bias, no_bias>::block, dense_or<qwen2_mixture>::mlp>::layer>::lm<At>;
 
 inline constexpr sp::plan qwen2_moe_plan{
     sp::embedding_rowwise{"model.embed_tokens"},
@@ -40,7 +40,7 @@ inline constexpr sp::plan qwen2_moe_plan{
     sp::moe_tp_experts_partial{"model.layers.*.mlp.experts"}};
 static_assert(sp::covers<qwen2_moe, qwen2_moe_plan>());
 
-struct qwen2_moe_family {
+struct qwen2_moe_family : stored_by_expert {
   static constexpr std::string_view model_type = "qwen2_moe";
   template <class At> using model = qwen2_moe<At>;
   static constexpr const auto& plan = qwen2_moe_plan;
@@ -50,23 +50,12 @@ struct qwen2_moe_family {
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 32768, .kv_heads = 16}, allowed);
     c.attention_bias = in.maybe_boolean("qkv_bias").value_or(true);
     read_experts(in, c, "num_experts", 60, 4, 1408);
+    refuse_auxiliary_loss(in);
     c.moe.shared_features = in.maybe_integer("shared_expert_intermediate_size", 1, 1L << 24).value_or(5632);
     c.moe.how.renormalised = in.maybe_boolean("norm_topk_prob").value_or(false);
     read_sparse_steps(in, c);
-    // Every other one of the first max_window_layers slides, or those that layer_types names.
-    const bool use = in.maybe_boolean("use_sliding_window").value_or(false);
-    const auto width = in.maybe_integer("sliding_window", use ? 1 : -largest_extent);
-    const long upto = in.maybe_integer("max_window_layers", 0).value_or(28);
-    c.sliding_window = !use ? 0 : in.given("sliding_window") ? width.value_or(0) : 4096;
-    if (auto types = detail::read_layer_types(in, c)) c.layer_types = std::move(*types);
-    else for (long i = 0; i < c.num_hidden_layers && i < upto; i += 2) if (c.sliding_window) c.layer_types[std::size_t(i)] = attention_type::sliding;
-    for (const auto t : c.layer_types)
-      if (t == attention_type::sliding && !c.sliding_window)
-        in.refuse("sliding_window", "layer_types names sliding layers, and no window is in use", "set use_sliding_window to true and give the window, or name no sliding layer");
+    read_windows(in, c, [](long layer, long upto) { return layer % 2 == 0 && layer < upto; });
     return c;
-  }
-  static std::vector<std::string> stored_as(std::string_view name, const configuration& c) {
-    return name.find(".experts.") == name.npos ? std::vector<std::string>{} : usual_expert_tensors(name, c);
   }
 };
 

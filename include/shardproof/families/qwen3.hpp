@@ -32,7 +32,7 @@ struct qwen3_family {
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 32768, .kv_heads = 32, .head_dim = 128}, allowed);
     c.attention_bias = in.maybe_boolean("attention_bias").value_or(false);
     in.only("mlp_bias", false, "the mlp of this family has no biases");
-    read_windows(in, c);
+    read_windows(in, c, [](long layer, long from) { return layer >= from; });
     return c;
   }
 };

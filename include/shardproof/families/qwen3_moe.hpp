@@ -23,28 +23,24 @@ inline constexpr sp::plan qwen3_moe_plan{
     sp::moe_tp_experts{"model.layers.*.mlp.experts"}};
 static_assert(sp::covers<qwen3_moe, qwen3_moe_plan>());
 
-struct qwen3_moe_family {
+struct qwen3_moe_family : stored_by_expert {
   static constexpr std::string_view model_type = "qwen3_moe";
   template <class At> using model = qwen3_moe<At>;
   static constexpr const auto& plan = qwen3_moe_plan;
   static constexpr published_plan published{transformers_plans::qwen3_moe, transformers_plans::gathered_head, "model.", "model.embed_tokens",
                                               transformers_plans::dealt_experts};
   static configuration read(fields& in, std::span<const std::string> allowed = {}) {
+    in.also_called("num_experts", "num_local_experts");
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 32768, .kv_heads = 4}, allowed);
     c.attention_bias = in.maybe_boolean("attention_bias").value_or(false);
-    read_experts(in, c, in.given("num_local_experts") ? "num_local_experts" : "num_experts", 128, 8, 768);
+    read_experts(in, c, "num_experts", 128, 8, 768);
+    refuse_auxiliary_loss(in);
     c.moe.how.renormalised = in.maybe_boolean("norm_topk_prob").value_or(false);
     read_sparse_steps(in, c);
-    // Every layer slides where a window is in use.
-    const bool use = in.maybe_boolean("use_sliding_window").value_or(false);
-    const auto width = in.maybe_integer("sliding_window", use ? 1 : -largest_extent);
-    c.sliding_window = !use ? 0 : in.given("sliding_window") ? width.value_or(0) : 4096;
-    if (c.sliding_window) c.layer_types.assign(std::size_t(c.num_hidden_layers), attention_type::sliding);
-    (void)in.has("max_window_layers");
+    read_windows(in, c, [](long, long) { return true; });
+    for (const auto t : c.layer_types)
+      if (t != (c.sliding_window ? attention_type::sliding : attention_type::full)) in.unsupported("layer_types", "all layers of this family are of one kind, by sliding_window", "remove it");
     return c;
-  }
-  static std::vector<std::string> stored_as(std::string_view name, const configuration& c) {
-    return name.find(".experts.") == name.npos ? std::vector<std::string>{} : usual_expert_tensors(name, c);
   }
 };
 

@@ -14,6 +14,21 @@ namespace shardproof {
 
 using families::configuration;
 
+/// Whether experts are cut among all ranks, as plans have it by default, or dealt to them whole.
+enum class expert_parallel {
+  none,
+  masked,                                              ///< every rank has every token and picks those of its own experts
+  all_to_all                                           ///< tokens travel to their experts and back
+};
+/// How the ranks share a model, beside what each layer's style says.
+struct sharing {
+  int tp = ranks_on();
+  expert_parallel experts = expert_parallel::none;
+  bool sequence_parallel = false;                      ///< the stream between layers is cut along the sequence (Korthikanti et al., arXiv 2205.05198)
+  bool data_parallel = false;                          ///< sequences are dealt to the ranks of dp, see sp::input
+  bool automatic() const { return experts == expert_parallel::none && !sequence_parallel && !data_parallel; }
+};
+
 namespace families {
 /// A model that has been made, and may still have to be bound to a plan.
 class family_model : public causal_lm {
@@ -23,7 +38,7 @@ class family_model : public causal_lm {
   /// Paths of all layers that some configuration has, with "*" for numbers.
   virtual std::vector<std::string> possible_paths() const = 0;
   /// Gives every layer its style; of a model that was made for a text only. `said`: notes that belong to the text.
-  virtual void bind_plan(const std::string& text, std::vector<std::string> said, int tp) = 0;
+  virtual void bind_plan(const std::string& text, std::vector<std::string> said, const sharing&) = 0;
 };
 /// One family without its types.
 struct entry {

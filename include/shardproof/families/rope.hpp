@@ -19,6 +19,8 @@ struct rope_facts {
   double default_partial = 1;                                        ///< partial_rotary_factor where the file is silent
   bool may_be_partial = false;                                       ///< does the family know heads of which only a part turns?
   bool older_longrope = false;                                       ///< phi3: "su" and "yarn" of older files are longrope
+  long trained_positions = 0;                                        ///< phi3: original_max_position_embeddings where the file is silent; 0: max_positions
+  const char *theta_key = "rope_theta", *partial_key = "partial_rotary_factor";                        ///< beside the rope object
 };
 struct rotaries {
   rotary full, sliding;
@@ -38,6 +40,7 @@ inline constexpr harmless_key harmless_rope_keys[] = {
 struct beside {
   std::optional<double> theta, partial;
   std::optional<long> original_length;
+  bool type_is_unread = false;                                       ///< gemma3's rope_scaling: rope_type alone is read there
 };
 
 inline double positive(fields& r, const char* key, double x) {
@@ -72,7 +75,7 @@ inline rotary read_one_rope(fields& in, fields& r, const beside& b, const rope_f
   rotary out;
   const auto owner = [&](const char* key) -> fields& { return r.has(key) ? r : in; };
   const auto newer = r.maybe_text("rope_type"), older = r.maybe_text("type");
-  out.type = type_named(r, newer ? *newer : older ? *older : "default", f.older_longrope);
+  out.type = type_named(r, newer ? *newer : older && !b.type_is_unread ? *older : "default", f.older_longrope);
   out.base = positive(owner("rope_theta"), "rope_theta", r.maybe_number("rope_theta").value_or(b.theta.value_or(f.default_theta)));
 
   out.partial = r.maybe_number("partial_rotary_factor").value_or(b.partial.value_or(f.default_partial));
@@ -90,9 +93,10 @@ inline rotary read_one_rope(fields& in, fields& r, const beside& b, const rope_f
     const auto x = r.maybe_number("attention_factor");
     return x ? positive(r, "attention_factor", *x) : 0;
   };
+  out.mscale_all_dim = r.maybe_number("mscale_all_dim").value_or(0);   // yarn's, but latent attention reads it beside the others too
   switch (out.type) {
     case rope_type::standard:
-      if (r.maybe_number("factor").value_or(1) != 1) r.refuse("factor", "no rope_type says how to stretch by it", "add rope_type (linear, dynamic, llama3, yarn or longrope), or remove the factor");
+      if (!newer && !older && r.maybe_number("factor").value_or(1) != 1) r.refuse("factor", "no rope_type says how to stretch by it", "add rope_type (linear, dynamic, llama3, yarn or longrope), or remove the factor");
       break;
     case rope_type::linear: out.factor = factor_of(r); break;
     case rope_type::dynamic_ntk:
@@ -114,8 +118,7 @@ inline rotary read_one_rope(fields& in, fields& r, const beside& b, const rope_f
       if (const auto x = r.maybe_number("beta_fast"); x && *x != 0) out.beta_fast = positive(r, "beta_fast", *x);       // 0 is read as unset
       if (const auto x = r.maybe_number("beta_slow"); x && *x != 0) out.beta_slow = positive(r, "beta_slow", *x);
       out.mscale = r.maybe_number("mscale").value_or(0);
-      out.mscale_all_dim = r.maybe_number("mscale_all_dim").value_or(0);
-      out.truncate = r.maybe_boolean("truncate").value_or(true);
+      out.truncate = r.maybe_boolean("truncate").value_or(true) || !flat;                                               // transformers does not look for it inside a kind
       out.attention_factor = attention_factor();
       break;
     case rope_type::longrope:
@@ -153,9 +156,10 @@ inline rotaries read_rope_object(fields& in, fields& r, const beside& b, const r
 /// @error SP604 a value is missing, out of range or contradicts another; SP606 an unknown variant; SP607 an unknown key inside.
 inline rotaries read_rope(fields& in, const rope_facts& f, std::span<const std::string> allowed = {}) {
   detail::beside b;
-  b.theta = in.maybe_number("rope_theta");
-  b.partial = in.maybe_number("partial_rotary_factor");
+  b.theta = in.maybe_number(f.theta_key);
+  b.partial = in.maybe_number(f.partial_key);
   b.original_length = in.maybe_integer("original_max_position_embeddings", 2);
+  if (!b.original_length && f.trained_positions) b.original_length = f.trained_positions;
   std::optional<rotaries> found;
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     auto r = in.maybe_object(key);
@@ -187,6 +191,7 @@ inline rotaries read_rope_by_kind(fields& in, rope_facts f, double sliding_theta
   if (scaling && !scaling->keys().empty()) {
     if (for_full) in.refuse("rope_scaling", "rope_parameters has an entry for the full layers too", "keep one of the two");
     for_full = scaling;
+    full.type_is_unread = true;
   }
   if (by_kind) by_kind->finish({}, allowed);
   rotaries out;

@@ -43,8 +43,7 @@ struct starcoder2_family {
     configuration c = read_decoder(in, {.model_type = model_type, .max_positions = 4096, .kv_heads = 2, .act = "gelu_pytorch_tanh",
                                         .eps_key = "norm_epsilon", .eps = 1e-5, .initializer_range = 0.018042, .tied = true}, allowed);
     c.attention_bias = c.mlp_bias = in.maybe_boolean("use_bias").value_or(true);
-    in.only("residual_dropout", 0L, "dropout is not applied here; in transformers it acts in training only");
-    in.only("embedding_dropout", 0L, "dropout is not applied here; in transformers it acts in training only");
+    read_dropout(in, c, {.embedding = "embedding_dropout", .residual = "residual_dropout"});
     read_one_window(in, c, 0);
     return c;
   }

@@ -33,7 +33,7 @@ inline std::vector<std::int64_t> stored_shape(const parameter_view& v) {
 inline std::vector<std::int64_t> block_shape(const parameter_view& v) {
   std::vector<std::int64_t> out = stored_shape(v);
   const auto blocks = std::int64_t(v.stored.size());
-  if (blocks < 2) return out;
+  if (!blocks || (blocks == 1 && v.global.d[0]->is != role::experts)) return out;                   // itself, or under another name
   const std::int64_t outer = out.front(), parts = outer ? blocks / outer : 1;
   out.erase(out.begin());
   if (!out.empty() && parts > 0) out.front() /= parts;

@@ -18,6 +18,7 @@ template <class At, class Rows, class D> struct table_parameters {
 template <class Rows, class D> struct embedding : layer_kind<embedding<Rows, D>> {
   using in = dims<Rows>;
   using out = dims<D>;
+  static constexpr bool begins_stream = true;          ///< left whole, it still gives each rank its part of a stream that is cut
   template <class At> using parameters = detail::table_parameters<At, Rows, D>;
   template <class Where> static constexpr auto call(const auto& own, const auto& ids, const auto& w) { return lookup<Where>(ids, w, own.padding); }
 };

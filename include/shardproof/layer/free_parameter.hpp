@@ -46,7 +46,7 @@ template <class At, class D, bool Buffer, class Style> struct free_parameter
     else if constexpr (!std::is_same_v<why, sound>) {
       static_assert(why::ok);
       return broken{};
-    } else return used_as<D>(use<Style, site<layer_kind, set>>(base::seen_by(x), x));
+    } else return used_as<D>(use<Style>(site<layer_kind, set>{}, base::seen_by(x), x));
   }
 };
 template <class At, class D, bool Buffer> struct run_time_free_parameter : parameter<itself, typename free_dims<D>::type, any, Buffer> {
@@ -55,13 +55,12 @@ template <class At, class D, bool Buffer> struct run_time_free_parameter : param
   using base = parameter<itself, typename free_dims<D>::type, any, Buffer>;
   static constexpr bool roled = has_roles<D>;
   using tables = styles_for<plan_of<At>, layer_kind, typename layer_kind::template parameters<owned_by_run_time_style>>;
-  int chosen = style_number(typename plan_of<At>::styles{}, "replicated");
-  const char* name = At::c_path();
+  binding bound{plan_of<At>{}, At::c_path()};
   template <class X> auto seen_by(const X& x) const {
     const auto y = as_any(x);
-    const auto w = base::seen_by(y);
-    self.layer = name;
-    return used_as<D>(tables::template uses<std::remove_const_t<decltype(w)>, std::remove_const_t<decltype(y)>>[std::size_t(chosen)](w, y));
+    auto w = base::seen_by(y);
+    w.made_by = self.layer = bound.name;
+    return used_as<D>(tables::template uses<decltype(w), std::remove_const_t<decltype(y)>>[bound.style()](w, y, bound.cut()));
   }
 };
 }  // namespace detail

@@ -34,18 +34,23 @@ template <class Kind> struct layer_kind {
 namespace detail {
 
 // ---- hooks: with the site where the style asks for it -----------------------------------------------------------------
-template <class S, class Site> constexpr auto before(const auto& x) {
-  if constexpr (requires { S::before(Site{}, x); }) return S::before(Site{}, x);
+template <class S, class Site> constexpr auto before(Site site, const auto& x) {
+  if constexpr (requires { S::before(site, x); }) return S::before(site, x);
   else return S::before(x);
 }
-template <class S, class Site> constexpr auto use(const auto& w, const auto& x) {
-  if constexpr (requires { S::use(Site{}, w, x); }) return S::use(Site{}, w, x);
+template <class S, class Site> constexpr auto use(Site site, const auto& w, const auto& x) {
+  if constexpr (requires { S::use(site, w, x); }) return S::use(site, w, x);
   else return S::use(w);
 }
-template <class S, class Site> constexpr auto after(const auto& y, const auto& b) {
-  if constexpr (requires { S::after(Site{}, y, b); }) return S::after(Site{}, y, b);
+template <class S, class Site> constexpr auto after(Site site, const auto& y, const auto& b) {
+  if constexpr (requires { S::after(site, y, b); }) return S::after(site, y, b);
   else return S::after(y, b);
 }
+/// Does the style take an input that lies as Is?
+template <class Is, class Also> inline constexpr bool is_among = std::is_same_v<Is, Also>;
+template <class Is, class... A> inline constexpr bool is_among<Is, either_of<A...>> = (std::is_same_v<Is, A> || ...);
+template <class S, class Site, class Is> inline constexpr bool may_be_fed =
+    std::is_void_v<typename S::template fed<Site>> || std::is_same_v<Is, typename S::template fed<Site>> || is_among<Is, typename S::template also<Site>>;
 /// A kind may read its own plain members (an epsilon): call(own, x, w...); or not: call(x, w...).
 template <class Kind, class Where> constexpr auto call(const auto& own, const auto& x, const auto&... w) {
   if constexpr (requires { Kind::template call<Where>(own, x, w...); }) return Kind::template call<Where>(own, x, w...);
@@ -89,11 +94,11 @@ constexpr auto run(const Own& own, const X& x, const B& b, const W&... w) {
   using is = on_axis<place_in<X>>;
   if constexpr ((is_refused<W> || ...)) return typename first_refused<W...>::type{};
   else if constexpr (any_broken<X, W...>) return broken{};
-  else if constexpr (std::is_void_v<want> || std::is_same_v<is, want> || std::is_same_v<is, typename Style::template also<S>>) {
-    auto y = call<Kind, Where>(own, before<Style, S>(x), use<Style, S>(w, x)...);
+  else if constexpr (may_be_fed<Style, S, is>) {
+    auto y = call<Kind, Where>(own, before<Style>(S{}, x), use<Style>(S{}, w, x)...);
     if constexpr (is_refused<decltype(y)>) return y;
     else if constexpr (any_broken<decltype(y)>) return broken{};
-    else return after<Style, S>(y, b);
+    else return after<Style>(S{}, y, b);
   } else {
     constexpr code c = rules::fed_instead(want::value, is::value, contracted_by<Kind>());
     return refused<verdict<c, Where, style<Style>, fed<is>, needs<want>>>{};
@@ -145,6 +150,12 @@ template <class At, class Kind, class Style> struct placed : Kind::template para
     }
   }
 };
+
+/// The number of a layer's style; of one under a run-time plan, what bind gave it.
+template <class L> constexpr int style_chosen(const L& l) {
+  if constexpr (requires { l.bound; }) return l.bound.chosen;
+  else return L::chosen;
+}
 
 template <class At, class Kind> struct run_time_placed;
 template <class At, class Kind> struct placed_at { using type = placed<At, Kind, nth_style<At::style_number(), typename plan_of<At>::styles>>; };

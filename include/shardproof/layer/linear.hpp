@@ -33,10 +33,12 @@ template <class In, class Out, class... Options> struct linear : layer_kind<line
 };
 
 /// A linear layer without a weight of its own: the call passes the table it shares. One parameter, one gradient, one file entry.
+/// Options: with_bias, maybe_bias.
 /// @error SP404 the two layers' styles place the table differently.
-template <class In, class Out> struct tied_linear : layer_kind<tied_linear<In, Out>> {
+template <class In, class Out, class... Options> struct tied_linear : layer_kind<tied_linear<In, Out, Options...>> {
   using in = as_dims<In>;
   using out = as_dims<Out>;
+  using bias = typename detail::bias_option<Out, Options...>::type;
   using shared = concat<roled<shardproof::out, Out>, roled<shardproof::in, In>>;
   template <class At> using parameters = detail::no_weight<At>;
   template <class X> static constexpr bool accepts = !std::is_void_v<drop_back<dims_in<X>, in>>;

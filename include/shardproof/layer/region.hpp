@@ -6,7 +6,7 @@
 ///     auto y = experts(x, gate(x));                        // tensors and routings are converted, other arguments pass by reference
 #include <shardproof/layer/module.hpp>
 #include <shardproof/layer/run_time.hpp>
-#include <shardproof/tensor/ops/choose.hpp>
+#include <shardproof/tensor/ops/routing.hpp>
 namespace shardproof {
 namespace detail {
 
@@ -21,7 +21,7 @@ struct no_parameters {};
 
 template <class X> inline constexpr bool converts = tensor_like<X> || is_routing<X>;
 template <class S, class Site, class X> constexpr decltype(auto) entry(X& x) {
-  if constexpr (converts<std::remove_const_t<X>>) return before<S, Site>(x);
+  if constexpr (converts<std::remove_const_t<X>>) return before<S>(Site{}, x);
   else return (x);
 }
 /// Do the experts of a module lie apart or cut, while its own style leaves the sum to nobody? Its direct members only.
@@ -53,8 +53,7 @@ template <class At, class M, class Style> struct placed_region : submodule<M>, n
     } else {
       using is = on_axis<place_in<X>>;
       using want = typename Style::template fed<S>;
-      constexpr bool fits = std::is_void_v<want> || std::is_same_v<is, want> || std::is_same_v<is, typename Style::template also<S>>;
-      if constexpr (!fits) {
+      if constexpr (!may_be_fed<Style, S, is>) {
         static_assert(verdict<rules::fed_instead(want::value, is::value, nullptr), At, style<Style>, fed<is>, needs<want>>::ok);
         return broken{};
       } else {
@@ -63,7 +62,7 @@ template <class At, class M, class Style> struct placed_region : submodule<M>, n
         if constexpr (any_broken<decltype(y)>) return broken{};
         else {
           if constexpr (!is_ghost<X>) self.layer = At::c_path();
-          return after<Style, S>(y, nothing{});
+          return after<Style>(S{}, y, nothing{});
         }
       }
     }
@@ -77,34 +76,26 @@ template <class At, class M> struct run_time_region : submodule<M>, no_parameter
   using own = no_parameters;
   using tables = styles_for<plan_of<At>, region_kind, no_parameters>;
   [[no_unique_address]] none bias;
-  int chosen = style_number(typename plan_of<At>::styles{}, "replicated");
-  const char* name = At::c_path();
+  binding bound{plan_of<At>{}, At::c_path()};
 
   template <class X> decltype(auto) entry(X& x) const {
     if constexpr (converts<std::remove_const_t<X>>) {
       const auto y = as_any(x);
       using Y = std::remove_const_t<decltype(y)>;
-      return tables::template befores<Y>[std::size_t(chosen)](y);
+      return tables::template befores<Y>[bound.style()](y, bound.cut());
     } else return (x);
   }
   template <class X, class... More> auto operator()(const X& x, More&&... more) const {
     if constexpr (any_broken<X>) return broken{};
     else {
-      const std::size_t i = std::size_t(chosen);
-      self.layer = name;
-      if (const accepted& a = tables::inputs[i]; !a.anything)
-        if (const placement is = x.place().on[0]; !(is == a.fed) && !(a.has_also && is == a.also)) {
-          const fact f[] = {{"fed", is, x.made_by}, {"needs", a.fed, ""}};
-          text_line at;
-          at << name << ", style " << tables::facts[i].name;
-          refuse(rules::fed_instead(a.fed, is, nullptr), at.view(), f, 2);
-        }
+      self.layer = bound.name;
+      tables::require_accepted(bound, x, nullptr);
       const auto y = submodule<M>::operator()(entry(x), entry(more)...);
       using Y = std::remove_const_t<decltype(y)>;
       if constexpr (any_broken<Y>) return broken{};
       else {
-        self.layer = name;
-        return tables::template afters<Y, nothing>[i](y, nothing{});
+        self.layer = bound.name;
+        return tables::template afters<Y, nothing>[bound.style()](y, nothing{}, bound.cut());
       }
     }
   }

@@ -21,13 +21,13 @@ template <class C> constexpr decltype(auto) slot_of(C& c, const char* stack, lon
 template <class T> constexpr bool alike(const T& a, const T& b) {
   if constexpr (is_submodule<T>) {
     bool ok = true;
-    if constexpr (requires { a.chosen; }) ok = a.chosen == b.chosen;                     // a region
+    if constexpr (requires { typename T::layer_kind; }) ok = style_chosen(a) == style_chosen(b);
     both_members(static_cast<const typename T::module&>(a), static_cast<const typename T::module&>(b), [&](const auto& p, const auto& q) { ok = ok && alike(p, q); });
     return ok;
   } else if constexpr (is_maybe<T>) return a.present == b.present && alike(a.some, b.some);
   else if constexpr (is_one_of<T>) return a.choice == b.choice && (a.choice ? alike(a.second, b.second) : alike(a.first, b.first));
   else if constexpr (requires { typename T::layer_kind; typename T::own; }) {
-    bool ok = a.chosen == b.chosen;
+    bool ok = style_chosen(a) == style_chosen(b);
     if constexpr (requires { a.bias.present; }) ok = ok && a.bias.present == b.bias.present;
     both_members(static_cast<const typename T::own&>(a), static_cast<const typename T::own&>(b), [&](const auto& p, const auto& q) { ok = ok && alike(p, q); });
     return ok;

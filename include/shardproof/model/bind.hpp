@@ -33,15 +33,14 @@ struct layer_view {
   std::string_view stacked;                            ///< the same with "*" for numbers
   const style_fact* styles;
   int style_count;
-  int* chosen;
-  const char** name;
+  binding* bound;
   bool needs_rule;                                     ///< linear, embedding, experts: SP201 if no rule names it
   std::vector<const layout_value**> parameter;
   const layout_value** bias = nullptr;
   bool bias_left_out = false;                          ///< optional, and the configuration has none
   bool unmatched = false;                              ///< needs a rule, and there is none
   bool region = false, expert = false;                 ///< a module with a style; a parameter with one matrix an expert
-  std::string_view style() const { return styles[*chosen].name; }
+  std::string_view style() const { return styles[bound->style()].name; }
   bool accepts(const style_fact& f) const { return f.suits || (bias_left_out && f.suits_without_bias); }
 };
 /// @error SP207 sharded experts whose parent has no style for them; a router for dealt experts where none are.
@@ -65,7 +64,7 @@ struct rule_view {
   int number;
   bool used = false;
 };
-[[gnu::noinline]] inline bind_report assign_styles(std::vector<layer_view>& layers, const std::vector<std::string>& other_paths, std::vector<rule_view>& rules) {
+[[gnu::noinline]] inline bind_report assign_styles(std::vector<layer_view>& layers, const std::vector<std::string>& other_paths, std::vector<rule_view>& rules, const settings_value& set) {
   bind_report report;
   for (auto& l : layers) {
     int first = -1;
@@ -84,10 +83,11 @@ struct rule_view {
       for (int s = 0; s < l.style_count; ++s) if (l.accepts(l.styles[s])) (ok += ok.empty() ? "" : ", ") += l.styles[s].name;
       throw error(code::unsuited_style, "at " + l.path + ", Style=" + f.name + ", Applicable=" + ok);
     }
-    *l.chosen = style;
-    *l.name = interned_text(l.path);
-    for (std::size_t i = 0; i < l.parameter.size(); ++i) *l.parameter[i] = interned(f.parameter[i]);
-    if (l.bias) *l.bias = interned(f.bias);
+    l.bound->set = &set;
+    l.bound->chosen = style;
+    l.bound->name = interned_text(l.path);
+    for (std::size_t i = 0; i < l.parameter.size(); ++i) *l.parameter[i] = l.bound->parameter(f.parameter[i]);
+    if (l.bias) *l.bias = l.bound->parameter(f.bias);
     l.unmatched = first < 0 && l.needs_rule;
   }
   require_whole_groups(layers);
@@ -120,22 +120,19 @@ template <class Kind> inline constexpr bool wants_rule = !requires { requires Ki
 template <class... More, class S> requires std::is_same_v<S, std::string>
 text_plan<settings<invariant>, More...> parse_plan(S&& text) { return parse_plan<More...>(std::string_view(detail::interned_text(text))); }
 
-/// @error SP202 a rule without a layer; SP203 two rules for one; SP204 the style does not suit; SP205, SP206 the text itself;
-/// SP105 what a style cuts cannot be dealt to `w` ranks.
-template <class M, class Set, class... More> bind_report bind(M& m, const text_plan<Set, More...>& plan, int w = ranks_on()) {
-  using model_plan = typename detail::plan_in<M>::type;
-  static_assert(!model_plan::typed, "shardproof: bind takes a model under a run_time_plan; a constexpr plan is bound by the compiler");
-  static_assert(std::is_same_v<typename model_plan::styles, typename text_plan<Set, More...>::styles>,
-                "shardproof: parse_plan<...> must list the same styles of one's own as run_time_plan<...>");
+namespace detail {
+/// Whatever the plan says of the whole model comes as a value, so that models are not compiled once for each of its settings.
+template <class M, class... More> bind_report bind_under(M& m, const text_plan<settings<invariant>, More...>& plan, const settings_value& set, int w) {
+  using model_plan = typename plan_in<M>::type;
   refuse_faulty(plan);
   for (const auto& p : parameters(m))
     if (*p.at) throw error(code::usage, "a plan is bound to a model whose parameters have values (" + p.name + "); they are sharded already.", "bind first, then initialise or load.");
-  std::vector<detail::layer_view> layers;
+  std::vector<layer_view> layers;
   each_layer(m, [&](auto& l, const layer_numbers& n) {
     using L = std::remove_reference_t<decltype(l)>;
-    detail::layer_view v{detail::numbered(L::where::path(), n), L::where::path(), L::tables::facts.data(), int(L::tables::facts.size()), &l.chosen, &l.name, detail::wants_rule<typename L::layer_kind>, {}, nullptr, false};
+    layer_view v{numbered(L::where::path(), n), L::where::path(), L::tables::facts.data(), int(L::tables::facts.size()), &l.bound, wants_rule<typename L::layer_kind>, {}, nullptr, false};
     if constexpr (requires { typename L::own; }) {
-      each_member(static_cast<typename L::own&>(l), [&](auto& p) { if constexpr (detail::is_parameter<std::remove_cvref_t<decltype(p)>>) v.parameter.push_back(&p.place_); });
+      each_member(static_cast<typename L::own&>(l), [&](auto& p) { if constexpr (is_parameter<std::remove_cvref_t<decltype(p)>>) v.parameter.push_back(&p.place_); });
       if constexpr (!std::is_same_v<decltype(l.bias), none>) {
         v.bias = &l.bias.place_;
         if constexpr (requires { l.bias.present; }) v.bias_left_out = !l.bias.present;
@@ -149,16 +146,31 @@ template <class M, class Set, class... More> bind_report bind(M& m, const text_p
   });
   std::vector<std::string> other;
   each_path<M>([&](std::string_view p) { other.emplace_back(p); });
-  std::vector<detail::rule_view> rules;
+  std::vector<rule_view> rules;
   plan.each_pattern([&](int i, std::string_view w_) {
     const int s = plan.style_of_rule(i);
     std::string_view name;
     each_style(typename model_plan::styles{}, [&]<class S>(int k, S*) { if (k == s) name = S::name; });
     rules.push_back({w_, name, s});
   });
-  bind_report r = detail::assign_styles(layers, other, rules);
+  bind_report r = assign_styles(layers, other, rules, set);
   for (const auto& p : parameters(m)) require_dealable(p, w);
   return r;
+}
+
+}  // namespace detail
+
+/// @error SP202 a rule without a layer; SP203 two rules for one; SP204 the style does not suit; SP205, SP206 the text itself;
+/// SP105 what a style cuts cannot be dealt to `w` ranks.
+template <class M, class Set, class... More> bind_report bind(M& m, const text_plan<Set, More...>& plan, int w = ranks_on()) {
+  using model_plan = typename detail::plan_in<M>::type;
+  using boundary = typename Set::boundary;
+  static_assert(!model_plan::typed, "shardproof: bind takes a model under a run_time_plan; a constexpr plan is bound by the compiler");
+  static_assert(std::is_same_v<typename model_plan::styles, typename text_plan<Set, More...>::styles>,
+                "shardproof: parse_plan<...> must list the same styles of one's own as run_time_plan<...>");
+  static_assert(std::is_same_v<boundary, invariant> || std::is_same_v<read_later<boundary>, typename model_plan::set::boundary>,
+                "shardproof: the text cuts the stream, and the model's plan does not say that it may: run_time_plan<>{}.with_boundary<...>()");
+  return detail::bind_under(m, text_plan<settings<invariant>, More...>::from(plan), settings_as_value<Set>, w);
 }
 
 }  // namespace shardproof

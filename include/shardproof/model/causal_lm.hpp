@@ -22,6 +22,8 @@ class causal_lm {
   virtual ~causal_lm() = default;
   /// ids (batch, seq) i64 -> logits (batch, seq, vocab). Pass a cache with `on = false` to train.
   virtual token_logits forward(const token_ids& ids, cache& kv) = 0;
+  /// How token ids lie on the mesh under its plan.
+  virtual layout_value input_place() const = 0;
   /// In the order of declaration, named as in the checkpoint.
   virtual std::vector<parameter_view> parameters() = 0;
   /// Pattern and style of every rule of the plan in force.
@@ -31,6 +33,10 @@ class causal_lm {
   virtual long vocabulary() const = 0;
   virtual long layers() const = 0;
 };
+
+/// This rank's part of token ids that are given whole on every rank.
+template <class T> token_ids input(const causal_lm& lm, const tokens& s, std::span<const T> values) { return detail::input_at<any>(lm.input_place(), s, values); }
+template <class C> token_ids input(const causal_lm& lm, const tokens& s, const C& values) { return input(lm, s, std::span<const typename C::value_type>(values)); }
 
 /// ids as the erased interface takes them.
 template <class D, class L> token_ids erased_ids(const tensor<data, D, L>& ids) {

@@ -56,7 +56,7 @@ template <class D, class L> tensor<data, D, L> imagined_ids(const sizes_of<D>& s
 /// @error what the plan breaks, at its first layer; SP105 a rank count that cannot share the model.
 inline ledger dry_check(causal_lm& lm, ranks r, const tokens& s, const dry_options& o = {}) {
   detail::imagined_rank here(lm.parameters(), r, o);
-  const auto ids = detail::imagined_ids<dims<batch, seq>, any>(s, invariant_everywhere);
+  const auto ids = detail::imagined_ids<dims<batch, seq>, any>(s, lm.input_place());
   cache kv(cache::options{.on = !o.training});
   const auto logits = lm.forward(ids, kv);
   if (o.training) (void)cross_entropy(logits, ids);
@@ -68,7 +68,7 @@ template <class M, class S> requires (!detail::plan_in<M>::type::typed)
 ledger dry_run(M& m, ranks r, const S& s, const dry_options& o = {}) {
   detail::imagined_rank here(parameters(m), r, o);
   cache kv(cache::options{.on = !o.training});
-  (void)m.forward(detail::imagined_ids<typename S::dims_type, any>(s, input_place<M>), kv);
+  (void)m.forward(detail::imagined_ids<typename S::dims_type, any>(s, input_place(m)), kv);
   return here.book;
 }
 /// The same with the loss: one training step.
@@ -76,7 +76,7 @@ template <class M, class S> requires (!detail::plan_in<M>::type::typed)
 ledger dry_step(M& m, ranks r, const S& s) {
   detail::imagined_rank here(parameters(m), r, {});
   cache kv(cache::options{.on = false});
-  const auto ids = detail::imagined_ids<typename S::dims_type, any>(s, input_place<M>);
+  const auto ids = detail::imagined_ids<typename S::dims_type, any>(s, input_place(m));
   (void)cross_entropy(m.forward(ids, kv), ids);
   return here.book;
 }

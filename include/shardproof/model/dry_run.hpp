@@ -31,7 +31,7 @@ namespace detail {
 constexpr spot imagined_spot(ranks r) { return {{}, {r.tp, r.dp, 1}}; }
 template <class M, class S> constexpr auto ghost_input(imagined& w, const S& s) {
   using D = typename S::dims_type;
-  return tensor<ghost, D, input_layout<M>>{static_cast<const sizes_of<D>&>(s), &w, input_place<M>};
+  return tensor<ghost, D, input_layout<M>>{static_cast<const sizes_of<D>&>(s), &w, typed_input_place<M>};
 }
 }  // namespace detail
 

@@ -46,12 +46,18 @@ template <class M> struct input_layout_impl<M, false> { using type = any; };
 }  // namespace detail
 /// How a model's inputs lie under its plan: whole on tp, the plan's default on the other axes.
 template <class M> using input_layout = typename detail::input_layout_impl<M, detail::plan_in<M>::type::typed>::type;
-template <class M> inline constexpr layout_value input_place = value_of<typename detail::settings_in<M>::template activation<invariant>>;
+namespace detail {
+template <class M> inline constexpr layout_value typed_input_place = value_of<typename settings_in<M>::template activation<invariant>>;
+}
+template <class M> const layout_value& input_place(const M& m) {
+  const layout_value* p = &detail::typed_input_place<M>;
+  if constexpr (!detail::plan_in<M>::type::typed) each_layer(m, [&](const auto& l, const layer_numbers&) { p = &l.bound.set->activation; });
+  return *p;
+}
 
-/// This rank's part of a global input, given whole on every rank.
-template <class M, class S, class T> auto input(const M&, const S& s, std::span<const T> values) {
+namespace detail {
+template <class L, class S, class T> auto input_at(const layout_value& p, const S& s, std::span<const T> values) {
   using D = typename S::dims_type;
-  const layout_value& p = input_place<M>;
   const auto full = whole(s, values);
   ref n = full.at;
   for (int a = max_axes; a--;) {
@@ -61,8 +67,11 @@ template <class M, class S, class T> auto input(const M&, const S& s, std::span<
       n = exchange(n, primitive::convert_i_s, a, nullptr, &c);
     }
   }
-  return tensor<data, D, input_layout<M>>{static_cast<const sizes_of<D>&>(s), n, p};
+  return tensor<data, D, L>{static_cast<const sizes_of<D>&>(s), n, p};
 }
+}  // namespace detail
+/// This rank's part of a global input, given whole on every rank.
+template <class M, class S, class T> auto input(const M& m, const S& s, std::span<const T> values) { return detail::input_at<input_layout<M>>(input_place(m), s, values); }
 template <class M, class S, class C> auto input(const M& m, const S& s, const C& values) { return input(m, s, std::span<const typename C::value_type>(values)); }
 
 }  // namespace shardproof

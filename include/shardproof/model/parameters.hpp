@@ -55,7 +55,7 @@ template <class L> inline constexpr bool is_unroled = false;
 template <class L> requires requires { L::roled; } inline constexpr bool is_unroled<L> = !L::roled;
 template <class L> constexpr const char* style_name_of(const L& l) {
   const char* out = "replicated";
-  each_style(typename plan_of<typename L::where>::styles{}, [&]<class S>(int i, S*) { if (i == l.chosen) out = S::name; });
+  each_style(typename plan_of<typename L::where>::styles{}, [&]<class S>(int i, S*) { if (i == style_chosen(l)) out = S::name; });
   return out;
 }
 }  // namespace detail

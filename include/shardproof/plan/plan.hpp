@@ -86,13 +86,13 @@ template <class Plan> constexpr rule_matches rules_for(const Plan& p, std::strin
   return out;
 }
 
-/// A plan that is read at start-up. `More` are the styles the program defines itself.
+/// A plan that is read at start-up. `More` are the styles the program defines itself. Boundary and axes are those of the text that is
+/// bound; `with_boundary<shard<seq>>()` here lets it cut the stream so.
 template <class Settings, class... More> struct plan_read_later {
   static constexpr bool typed = false;
   using set = Settings;
   using styles = joined_styles<standard_styles, style_list<More...>>;
-  template <class B> constexpr auto with_boundary() const { return plan_read_later<typename Settings::template with_boundary<B>, More...>{}; }
-  template <class A, class P> constexpr auto with_axis() const { return plan_read_later<typename Settings::template with_axis<A, P>, More...>{}; }
+  template <class B> constexpr auto with_boundary() const { return plan_read_later<settings<read_later<B>>, More...>{}; }
 };
 template <class... More> struct run_time_plan : plan_read_later<settings<invariant>, More...> {};
 

@@ -2,8 +2,8 @@
 /// @file
 /// A parallel style is one small struct: the role it shards, what the layer must be fed, and what happens before, at and after it.
 ///
-///     struct mla_kv_a_proj : sp::style_defaults {                                  // a style of one's own, for both kinds of plan
-///       static constexpr auto name = "mla_kv_a_proj";
+///     struct latent_and_key : sp::style_defaults {                                 // a style of one's own, for both kinds of plan
+///       static constexpr auto name = "latent_and_key";
 ///       static constexpr auto after(const auto& y, const auto& bias) { return sp::to_product<sp::invariant, sp::replicate>(y + bias); } };
 ///
 /// The output placement is deduced from the rules, so a style cannot lie about it. Hooks find the conversions (to_replicate,
@@ -21,6 +21,8 @@ struct rule {
 struct nothing {
   template <class> constexpr nothing as() const { return {}; }
 };
+/// Several placements, each of which will do.
+template <class... P> struct either_of {};
 /// Names a dimension as an argument.
 template <class D> struct along {};
 
@@ -30,7 +32,7 @@ struct style_defaults : rule {
   static constexpr role shards = role::none;           ///< every parameter with a dimension of this role is cut on the first such one
   template <class D> using cut = shard<D>;             ///< how: shard, or packed for every part of a fused dimension
   template <class Site> using fed = void;              ///< the input placement on tp; void: whatever the rules allow
-  template <class Site> using also = void;             ///< a second one that is accepted
+  template <class Site> using also = void;             ///< others that are accepted: a placement, or either_of<...>
   static constexpr bool allows_bias = true;
   static constexpr bool layers = true, routers = false, regions = false;                 ///< what it may be given to; a region is a module with a style
   template <class Kind> static constexpr bool applies = true;                            ///< what else a kind of layer must be (SP204)
@@ -39,13 +41,47 @@ struct style_defaults : rule {
   static constexpr auto after(const auto& y, const auto& bias) { return y + bias; }      ///< on the layer's result
 };
 
-/// What a style may ask about the place where it works.
-template <class Kind, class Settings> struct site : Kind { using boundary = typename Settings::boundary; };
+/// The boundary of a plan that is read at start-up: Invariant, or P where the plan that is bound says so.
+template <class P> struct read_later {};
+
+namespace detail {
+template <class B> struct stream { using boundary = B; };
+template <class P> struct stream<read_later<P>> {
+  using boundary = P;
+  static constexpr bool may_be_whole = true;
+  bool cut = false;
+};
+}  // namespace detail
+/// What a style may ask about the place where it works: its layer's kind, and how the stream between layers lies.
+template <class Kind, class Settings> struct site : Kind, detail::stream<typename Settings::boundary> {};
+/// Is the stream whole under the plan of this site?
+template <class Site> inline constexpr bool stream_is_whole = std::is_same_v<typename Site::boundary, invariant>;
+/// Is that known at start-up only? `site.cut` tells then.
+template <class Site> inline constexpr bool stream_may_be_whole = requires { requires Site::may_be_whole; };
 
 /// Closes a region: the pending sum becomes the plan's boundary placement, by all-reduce or by reduce-scatter.
-template <class Site> constexpr auto to_boundary(Site, const auto& y) {
-  if constexpr (std::is_same_v<typename Site::boundary, invariant>) return all_reduce(y);
-  else return reduce_scatter(y, along<typename Site::boundary::dim>{});
+template <class Site> constexpr auto to_boundary(Site site, const auto& y) {
+  if constexpr (stream_is_whole<Site>) return all_reduce(y);
+  else {
+    if constexpr (stream_may_be_whole<Site>) if (!site.cut) return all_reduce(y);
+    return reduce_scatter(y, along<typename Site::boundary::dim>{});
+  }
+}
+/// What the stream holds, whole.
+template <class Site> constexpr auto whole_stream(Site site, const auto& y) {
+  if constexpr (stream_is_whole<Site>) return y;
+  else {
+    if constexpr (stream_may_be_whole<Site>) if (!site.cut) return y;
+    return all_gather(y);
+  }
+}
+/// The reverse: each rank keeps its part of a stream that is cut.
+template <class Site> constexpr auto part_of_stream(Site site, const auto& y) {
+  if constexpr (stream_is_whole<Site>) return y;
+  else {
+    if constexpr (stream_may_be_whole<Site>) if (!site.cut) return y;
+    return to_shard(y, along<typename Site::boundary::dim>{});
+  }
 }
 
 /// Several styles, in an order that run-time plans index.

@@ -98,6 +98,15 @@ struct adamw_args {
   double gradient_scale = 1;                   ///< from clipping
 };
 
+/// y[r, j] (+)= 0 where uniform_at(seed, stream, row[r] + column[j]) < rate, and x[r, j] / (1 - rate) elsewhere. See runtime/rng.hpp.
+struct dropout_args {
+  view y, x;                    ///< [rows, columns]
+  view row, column;             ///< i64: an element's index in the whole tensor is the sum of its row's and its column's
+  double rate = 0;
+  std::uint64_t seed = 0, stream = 0;
+  bool accumulate = false;
+};
+
 /// dst[o * dst_row + dst_at + j] (+)= src[o * src_row + src_at + j] for o < rows, j < width: slices, pads, gathers, concatenations.
 struct copy_args {
   view dst, src;
@@ -136,6 +145,7 @@ class backend {
   virtual void apply(unary f, const view& y, const view& x, double p) = 0;
   virtual void apply_backward(unary f, const view& dx, const view& dy, const view& x, const view& y, double p) = 0;
   virtual void copy(const copy_args&) = 0;
+  virtual void dropout(const dropout_args&) = 0;
 
   // ---- matrix products
   virtual void matmul(const matmul_args&) = 0;

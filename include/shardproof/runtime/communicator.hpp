@@ -25,6 +25,11 @@ struct traffic_counters {
   long calls[6] = {};
   double bytes[6] = {};
   double seconds = 0;                            ///< spent inside collectives, waiting included
+  traffic_counters& operator+=(const traffic_counters& o) {
+    for (int i = 0; i < 6; ++i) calls[i] += o.calls[i], bytes[i] += o.bytes[i];
+    seconds += o.seconds;
+    return *this;
+  }
 };
 
 class communicator {

@@ -11,6 +11,13 @@
 #include <shardproof/runtime/ledger.hpp>
 namespace shardproof {
 
+/// What decides which elements are dropped; the same on every rank, since all make the same calls in the same order.
+struct dropout_state {
+  bool on = false;                              ///< off: dropout is the identity, as in evaluation
+  std::uint64_t seed = 0, step = 0;
+  std::uint64_t calls = 0;                      ///< made since it was switched on
+};
+
 /// One per rank; a rank is a thread (engine `threads`) or a process. Set up by `sp::run` or a launcher.
 struct context {
   spot where;
@@ -24,6 +31,7 @@ struct context {
   unsigned long clock = 0;                      ///< numbers nodes in order of creation
   bool tape = true;
   bool dry = false;
+  dropout_state dropout{};
 };
 inline constinit thread_local context self{};
 
@@ -42,6 +50,13 @@ struct no_grad {
   no_grad() { self.tape = false; }
   ~no_grad() { self.tape = old; }
   no_grad(const no_grad&) = delete;
+};
+/// Elements are dropped in this scope, on this rank. `step`: another for every step of a training, so that each drops others.
+struct dropping {
+  dropout_state old = self.dropout;
+  dropping(std::uint64_t seed, std::uint64_t step) { self.dropout = {true, seed, step, 0}; }
+  ~dropping() { self.dropout = old; }
+  dropping(const dropping&) = delete;
 };
 /// No buffers in this scope: forward checks placements and charges `self.book`, and computes nothing.
 struct dry {

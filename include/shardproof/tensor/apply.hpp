@@ -61,10 +61,11 @@ namespace detail {
 template <class Op> struct reported_as { using type = Op; };
 template <class Op> requires requires { typename Op::reported_as; } struct reported_as<Op> { using type = typename Op::reported_as; };
 
-/// The rule on one axis; a conversion acts on its own axis only.
+/// The rule on one axis; a conversion acts on its own axis only, and a rule may ask which axis it is.
 template <class Op, class... P> constexpr outcome judge(int axis, placement x, P... y) {
   if constexpr (requires { Op::acts_on; }) if (axis != Op::acts_on) return {code::ok, x};
-  return Op::rule(x, y...);
+  if constexpr (requires { Op::rule_on(axis, x, y...); }) return Op::rule_on(axis, x, y...);
+  else return Op::rule(x, y...);
 }
 /// Facts name the axis only where it is not tp.
 template <class A, class... P> struct facts_on { using type = fed<on<A, P>...>; };

@@ -6,12 +6,12 @@
 #include <shardproof/plan/style.hpp>
 namespace shardproof {
 
-/// I -> S(out), f before. Accepts R too and then needs no f.
+/// I -> S(out), f before, which under sequence parallelism is an all_gather. Accepts R too and then needs no f.
 struct colwise : style_defaults {
   static constexpr auto name = "colwise";
   static constexpr role shards = role::out;
   template <class Site> using fed = typename Site::boundary;
-  template <class Site> using also = replicate;
+  template <class Site> using also = either_of<replicate, invariant>;
   static constexpr auto before(const auto& x) { return to_replicate(x); }
   static constexpr auto use(const auto& w) { return whole_to_replicate(w); }
 };

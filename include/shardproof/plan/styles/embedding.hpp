@@ -15,13 +15,13 @@ struct embedding_rowwise : style_defaults {
   static constexpr auto after(auto site, const auto& y, const auto& bias) { return to_boundary(site, y) + bias; }
 };
 
-/// ids I -> I: every rank looks up its own columns of each row, then all_gather.
+/// ids I -> I: every rank looks up its own columns of each row, then all_gather; of a stream that is cut each keeps its part.
 struct embedding_colwise : style_defaults {
   static constexpr auto name = "embedding_colwise";
   static constexpr role shards = role::width;
   template <class Site> using fed = invariant;
   static constexpr bool allows_bias = false;
-  static constexpr auto after(const auto& y, const auto& bias) { return all_gather(y) + bias; }
+  static constexpr auto after(auto site, const auto& y, const auto& bias) { return part_of_stream(site, all_gather(y)) + bias; }
 };
 
 }  // namespace shardproof

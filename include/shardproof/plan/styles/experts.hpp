@@ -22,8 +22,11 @@ struct ep_router : replicated {
   static constexpr auto name = "ep_router";
   static constexpr bool layers = false, regions = false;
   static constexpr auto after(auto site, const auto& y, const auto& bias) {
-    if constexpr (std::is_same_v<typename decltype(site)::boundary, invariant>) return to_replicate(y + bias);
-    else return y + bias;
+    if constexpr (stream_is_whole<decltype(site)>) return to_replicate(y + bias);
+    else {
+      if constexpr (stream_may_be_whole<decltype(site)>) if (!site.cut) return to_replicate(y + bias);
+      return y + bias;
+    }
   }
 };
 
@@ -31,7 +34,7 @@ struct ep_router : replicated {
 struct region_style : style_defaults {
   static constexpr bool layers = false, regions = true;
   template <class Site> using fed = typename Site::boundary;
-  template <class Site> using also = replicate;
+  template <class Site> using also = either_of<replicate, invariant>;
   static constexpr auto before(const auto& x) { return to_replicate(x); }
 };
 /// I -> I: f on tokens and weights, then g on what the experts leave pending, cut inside or dealt.
@@ -50,8 +53,11 @@ struct ep_dispatch_experts : region_style {
   template <class> using also = void;
   static constexpr auto before(const auto& x) { return own_tokens(x); }
   static constexpr auto after(auto site, const auto& y, nothing) {
-    if constexpr (std::is_same_v<typename decltype(site)::boundary, invariant>) return all_gather(y);
-    else return y;
+    if constexpr (stream_is_whole<decltype(site)>) return all_gather(y);
+    else {
+      if constexpr (stream_may_be_whole<decltype(site)>) if (!site.cut) return all_gather(y);
+      return y;
+    }
   }
 };
 /// I -> I for any module that leaves its sum pending: f on every input, g on the result.

@@ -7,17 +7,23 @@
 namespace shardproof {
 
 /// A whole parameter at one use beside x: through f where x is the boundary stream and that stream is sharded.
-template <class Site> constexpr auto at_boundary(Site, const auto& w, const auto& x) {
-  if constexpr (std::is_same_v<typename Site::boundary, invariant>) return w;
-  else return replicate_beside(w, x, typename Site::boundary{});
+template <class Site> constexpr auto at_boundary(Site site, const auto& w, const auto& x) {
+  if constexpr (stream_is_whole<Site>) return w;
+  else {
+    if constexpr (stream_may_be_whole<Site>) if (!site.cut) return w;
+    return replicate_beside(w, x, typename Site::boundary{});
+  }
 }
 
-/// I -> I; the default. Under sequence parallelism its parameters are synchronised.
+/// I -> I; the default. Under sequence parallelism its parameters are synchronised, and of a table's rows each rank keeps its part.
 struct replicated : style_defaults {
   static constexpr auto name = "replicated";
   static constexpr bool routers = true, regions = true;
   static constexpr auto use(auto site, const auto& w, const auto& x) { return at_boundary(site, w, x); }
-  static constexpr auto after(auto site, const auto& y, const auto& bias) { return y + at_boundary(site, bias, y); }
+  static constexpr auto after(auto site, const auto& y, const auto& bias) {
+    if constexpr (requires { requires decltype(site)::begins_stream; }) return part_of_stream(site, y) + bias;
+    else return y + at_boundary(site, bias, y);
+  }
 };
 
 /// I -> R: the layer is whole, and its result enters a region: f after it. For a gate beside a pending sum.

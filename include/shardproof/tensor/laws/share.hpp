@@ -11,9 +11,12 @@
 #include <shardproof/runtime/rng.hpp>
 namespace shardproof::laws {
 
-/// Uniform in +-[0.2, 1.2]: away from zero, where functions have kinks.
-inline double noise(std::uint64_t stream, long i) {
+/// What values are drawn from. Whole numbers are added and multiplied without rounding, so that results can be compared bit for bit.
+enum class drawn { real, whole };
+/// Uniform in +-[0.2, 1.2], away from zero, where functions have kinks; or one of -2, -1, 1, 2.
+inline double noise(std::uint64_t stream, long i, drawn from = drawn::real) {
   const double u = 2 * uniform_at(7, stream, std::uint64_t(i)) - 1;
+  if (from == drawn::whole) return u < -0.5 ? -2 : u < 0 ? -1 : u < 0.5 ? 1 : 2;
   return u < 0 ? u - 0.2 : u + 0.2;
 }
 
@@ -60,16 +63,16 @@ struct lie {
   }
 };
 
-/// What `rank` is dealt. Whole numbers keep theirs on the first holder; the others' addends are zero.
+/// What `rank` is dealt. Ids stay on the first holder; the others' addends are zero.
 inline std::vector<double> share(const std::vector<double>& whole, const lie& l, int rank, std::uint64_t seed,
-                                 bool integers = false) {
+                                 bool integers = false, drawn from = drawn::real) {
   std::vector<int> before(whole.size());               // holders of lower rank
   for (int r = 0; r < rank; ++r) for (const long g : l.held_by(r)) ++before[std::size_t(g)];
   const std::vector<int> all = l.holders();
   std::vector<double> out;
   for (const long g : l.held_by(rank)) {
     const std::size_t i = std::size_t(g);
-    const auto addend = [&](int k) { return integers ? 0 : noise(seed + std::uint64_t(k), g); };
+    const auto addend = [&](int k) { return integers ? 0 : noise(seed + std::uint64_t(k), g, from); };
     double mine = whole[i];
     if (l.pending(g)) {
       if (before[i]) mine = addend(before[i]);

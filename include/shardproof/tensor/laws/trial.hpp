@@ -30,6 +30,7 @@ struct subject {
   std::function<void(int, const std::function<void()>&)> runner;
   std::function<result(const std::vector<operand>&)> operation;
   std::vector<input> inputs;
+  drawn from = drawn::real;
 };
 
 /// What one rank reports. Ranks share memory and write only their own.
@@ -96,7 +97,7 @@ inline void run_on_rank(const subject& s, const std::vector<placement>& places, 
     shape local;
     for (std::size_t k = 0; k < l.d.size(); ++k) local.push(local_extent(l.d[k], l.n[k], l.place, rank, ranks, l.table));
     const ref at = leaf(x.integers ? dtype::i64 : dtype::f64, local);
-    write(at->v(), share(x.values, l, rank, 100 * (i + 1), x.integers));
+    write(at->v(), share(x.values, l, rank, 100 * (i + 1), x.integers, s.from));
     at->tracked = !x.integers;
     at->accumulates = true;
     in.push_back({at, places[i]});
@@ -117,7 +118,7 @@ inline void run_on_rank(const subject& s, const std::vector<placement>& places, 
       if (y.at->tracked) {
         // A gradient is added to what is there: operands may have other uses.
         for (const auto& x : in) if (x.at->tracked && x.at.get() != y.at.get()) device().fill(x.at->g(), already_there);
-        write(y.at->g(), share(cotangent, placed(y.global, dual(y.place), ranks, true), rank, 900));
+        write(y.at->g(), share(cotangent, placed(y.global, dual(y.place), ranks, true), rank, 900, false, s.from));
         made(out.made[1], -1);
         pull_all(y.at);
         made(out.made[1], 1);

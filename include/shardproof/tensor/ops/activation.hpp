@@ -46,7 +46,25 @@ template <tensor_like X> constexpr auto at_most(const X& x, double limit) { retu
 template <tensor_like X> constexpr auto clamp(const X& x, double limit) { return operations::elementwise(operations::clamp{{limit}}, x); }
 
 /// An activation chosen by a configuration: a value, so that alternatives share one type.
-enum class activation_kind : unsigned char { silu, gelu, gelu_tanh, relu, squared_relu, sigmoid, tanh };
+enum class activation_kind : unsigned char { silu, gelu, gelu_tanh, relu, squared_relu, sigmoid, tanh, linear, gelu_10, quick_gelu, relu6, leaky_relu, hardswish, mish };
+namespace erased {
+inline ref relu6(const ref& x) { return apply_unary(apply_unary(x, unary::relu, 0), unary::at_most, 6); }
+/// Those without a kernel of their own, made of others.
+inline ref composed_activation(activation_kind f, const ref& x) {
+  switch (f) {
+    case activation_kind::gelu_10: return apply_unary(apply_unary(x, unary::gelu, 0), unary::clamp, 10);
+    case activation_kind::quick_gelu: return apply_unary(apply_unary(apply_unary(x, unary::scale, 1.702), unary::silu, 0), unary::scale, 1 / 1.702);       // x sigmoid(1.702 x)
+    case activation_kind::relu6: return relu6(x);
+    case activation_kind::leaky_relu: return add(apply_unary(x, unary::relu, 0), apply_unary(apply_unary(apply_unary(x, unary::scale, -1), unary::relu, 0), unary::scale, -0.01));
+    case activation_kind::hardswish: return multiply(x, apply_unary(relu6(apply_unary(x, unary::shift, 3)), unary::scale, 1.0 / 6));
+    case activation_kind::mish: {                      // x tanh(log(1 + e^x)) = x w / (w + 2) with w = e^x (e^x + 2); above 20 the fraction is 1
+      const ref u = apply_unary(apply_unary(x, unary::at_most, 20), unary::exp, 0), w = multiply(u, apply_unary(u, unary::shift, 2)), r = apply_unary(w, unary::rsqrt, 2);
+      return multiply(x, multiply(w, multiply(r, r)));
+    }
+    default: return widened(x);                        // linear
+  }
+}
+}  // namespace erased
 namespace operations {
 struct chosen_activation {
   activation_kind which;
@@ -54,6 +72,7 @@ struct chosen_activation {
   constexpr void charge(bill& b) const { b.flops(8, 8); }
   ref run(const shape&, const auto& x) const {
     constexpr unary f[] = {unary::silu, unary::gelu, unary::gelu_tanh, unary::relu, unary::squared_relu, unary::sigmoid, unary::tanh};
+    if (which > activation_kind::tanh) return erased::composed_activation(which, x.at);
     return erased::apply_unary(x.at, f[int(which)], 0);
   }
 };

@@ -85,9 +85,23 @@ struct all_reduce;
 struct all_gather;
 struct reduce_scatter;
 
+/// Would D be cut, and is no dimension of X?
+template <class X, class D> constexpr bool lacks() {
+  if constexpr (std::is_void_v<D> || any_broken<X>) return false;
+  else return !carries<plain<dims_in<X>>, plain<D>>;
+}
 template <class Name, int Row, class Axis = tp, class D = void, class X> constexpr auto convert(const X& x) {
   using op = conversion<Name, Row, Axis, D>;
-  return apply<free_operation<op>, dims_in<X>, std::conditional_t<std::is_void_v<D>, invariant, shard<D>>>::op(op{}, x.sizes, x);
+  if constexpr (lacks<X, D>() && !is_any<place_in<X>>) {
+    static_assert(verdict<code::dims_differ, free_operation<Name>, fed<dims_in<X>>, needs<dims<D>>>::ok);
+    return broken{};
+  } else {
+    if constexpr (lacks<X, D>()) {                       // a run-time plan compiles this wherever its stream might be cut
+      const fact f[] = {{"fed", x.place().on[std::size_t(Axis::id)], x.made_by}, {"needs", op::to(), ""}};
+      refuse(code::dims_differ, type_name<Name>(), f, 2, Axis::id);
+    }
+    return apply<free_operation<op>, dims_in<X>, std::conditional_t<std::is_void_v<D>, invariant, shard<D>>>::op(op{}, x.sizes, x);
+  }
 }
 }  // namespace operations
 
@@ -194,5 +208,25 @@ template <class Axis, class X> constexpr auto reduced_on(const X& x) {
 }  // namespace detail
 /// The finished value of a sum that may still be pending, on every axis; anything else as it is.
 template <tensor_like X> constexpr auto reduced(const X& x) { return detail::reduced_on<tp>(detail::reduced_on<dp>(detail::reduced_on<pp>(x))); }
+
+namespace detail {
+/// Along the one of D... that p is cut along, if it is one of them.
+template <class X> constexpr auto scattered_along(const X& x, const placement&, dims<>) { return all_reduce(x); }
+template <class X, class H, class... T> constexpr auto scattered_along(const X& x, const placement& p, dims<H, T...>) {
+  if (p == shard<H>::value) return reduce_scatter(x, along<H>{});
+  return scattered_along(x, p, dims<T...>{});
+}
+}  // namespace detail
+/// The finished value of a sum as the stream lies that it joins: all_reduce, or reduce_scatter where `stream` is sharded along one of its
+/// leading dimensions. On tp.
+template <tensor_like X, tensor_like S> constexpr auto reduced(const X& x, const S& stream) {
+  if constexpr (any_broken<X, S>) return broken{};
+  else if constexpr (is_any<place_in<X>>) {
+    if (x.place().on[0].k != kind::partial) return x;
+    return detail::scattered_along(x, stream.place().on[0], chop<dims_in<S>, 1>{});
+  } else if constexpr (!std::is_same_v<on_axis<place_in<X>>, partial>) return x;
+  else if constexpr (value_of<place_in<S>>.on[0].k == kind::shard) return reduce_scatter(x, along<typename on_axis<place_in<S>>::dim>{});
+  else return all_reduce(x);
+}
 
 }  // namespace shardproof

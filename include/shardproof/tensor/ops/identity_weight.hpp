@@ -6,7 +6,8 @@
 ///
 /// dispatch sends such choices nowhere, so the two sums together are the mixture.
 #include <vector>
-#include <shardproof/tensor/ops/choose.hpp>
+#include <shardproof/tensor/ops/expert_rows.hpp>
+#include <shardproof/tensor/ops/routing.hpp>
 #include <shardproof/tensor/ops/rows.hpp>
 namespace shardproof {
 
@@ -30,15 +31,11 @@ inline view half_of(const ref& list, long which) {
   const long n = list->s.count() / 2;
   return {static_cast<std::int64_t*>(list->data.get()) + which * n, dtype::i64, {n}};
 }
-inline view as_column(view v) {
-  v.s = {v.count(), 1};
-  return v;
-}
 /// to[t] += from[f] for each pair.
 inline void add_pairs(const view& to, const view& t, const view& from, const view& f) {
   const ref values = leaf(from.type, {f.count(), 1});
-  device().gather_rows(values->v(), as_column(from), f, 0);
-  device().scatter_rows(as_column(to), values->v(), t, 0, -1);
+  device().gather_rows(values->v(), as_rows(from, 1), f, 0);
+  device().scatter_rows(as_rows(to, 1), values->v(), t, 0, -1);
 }
 inline void pull_identity_weight(node& y) {
   const ref& list = y.in[1];

@@ -16,11 +16,7 @@ template <class Seq> struct position_ids {
   static constexpr outcome rule(placement ids) { return rules::nonlinear(ids); }
   constexpr void charge(bill&) const {}
   ref run(const shape&, const auto& ids) const {
-    long start = first;
-    for (int a = 0; a < max_axes; ++a) {
-      const placement p = ids.place().on[std::size_t(a)];
-      if (p.splits() && p.d == &info<Seq>) start += block_of(p.d, length, rank_on(a), ranks_on(a), ids.sizes.table).begin;
-    }
+    const long start = first + shardproof::detail::start_along<Seq>(ids, length);
     ref y = leaf(dtype::i64, ids.at->s);
     if (!live(y)) return y;
     std::vector<std::int64_t> at(std::size_t(ids.at->s.count()), 0);

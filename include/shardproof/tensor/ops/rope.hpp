@@ -9,6 +9,7 @@
 /// Linear in x, so any placement passes that does not cut a head (SP110). Positions are global: a sharded sequence gets those of its own part.
 #include <shardproof/tensor/ops/arithmetic.hpp>
 #include <shardproof/tensor/ops/rope_frequencies.hpp>
+#include <shardproof/tensor/part.hpp>
 namespace shardproof {
 
 /// The position of the first element along seq. A cache moves it on.
@@ -66,12 +67,7 @@ template <class Seq, class Features> struct rope {
   static constexpr outcome rule(placement x) { return rules::rotation(x, &info<Features>); }
   constexpr void charge(bill& b) const { b.flops(3, 3); }
   ref run(const shape&, const auto& x) const {
-    long start = first;
-    for (int a = 0; a < max_axes; ++a) {
-      const placement p = x.place().on[std::size_t(a)];
-      if (p.splits() && p.d == &info<Seq>) start += block_of(p.d, length, rank_on(a), ranks_on(a), x.sizes.table).begin;
-    }
-    return erased::rope(x.at, r, start);
+    return erased::rope(x.at, r, first + shardproof::detail::start_along<Seq>(x, length));
   }
 };
 }  // namespace operations

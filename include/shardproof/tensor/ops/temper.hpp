@@ -45,12 +45,7 @@ template <class Seq> struct temper {
   static constexpr outcome rule(placement x) { return rules::linear_map(x); }
   constexpr void charge(bill& b) const { b.flops(1, 1); }
   ref run(const shape&, const auto& x) const {
-    long start = first;
-    for (int a = 0; a < max_axes; ++a) {
-      const placement p = x.place().on[std::size_t(a)];
-      if (p.splits() && p.d == &info<Seq>) start += block_of(p.d, length, rank_on(a), ranks_on(a), x.sizes.table).begin;
-    }
-    return erased::temper(x.at, t, start);
+    return erased::temper(x.at, t, first + shardproof::detail::start_along<Seq>(x, length));
   }
 };
 }  // namespace operations
