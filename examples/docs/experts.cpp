@@ -33,7 +33,7 @@ template <class At> struct mixture {
   SP_LAYER(shared_down, sp::linear<shared_ffn, hidden>);
   constexpr auto forward(const auto& x, auto&&) const {
     auto routed = experts(x, gate(x));
-    return sp::reduced(routed + shared_down(sp::silu(shared_up(x))));
+    return sp::reduced(routed + shared_down(sp::silu(shared_up(x))), x);
   }
 };
 //! [mixture]

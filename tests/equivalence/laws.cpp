@@ -80,6 +80,27 @@ TEST_CASE("dropout drops the elements that one rank drops, under every placement
   }, x);
   law("dropout when nothing is dropped", 6, [](const auto& a) { return sp::dropout(a, 0.3); }, x);
 }
+TEST_CASE("what is dropped follows from seed, step, and which dropout of the step it is; another one drops others") {
+  const sizes<batch, ffn, single> many{200, 5, 1};
+  const auto ones = sp::whole(many, std::vector<double>(1000, 1.0));
+  const auto drawn = [&](std::uint64_t seed, std::uint64_t step, int call) {
+    const sp::dropping on(seed, step);
+    for (int k = 0; k < call; ++k) (void)sp::dropout(ones, 0.25);
+    return sp::values(sp::dropout(ones, 0.25));
+  };
+  const std::vector<double> first = drawn(1, 2, 0);
+  CHECK(first == drawn(1, 2, 0));
+  for (const auto& other : {drawn(2, 2, 0), drawn(1, 3, 0), drawn(1, 2, 1), drawn(2, 1, 0)}) CHECK(first != other);
+  double dropped = 0;
+  for (const double v : first) {
+    CHECK((v == 0 || v == Approx(4.0 / 3)));
+    dropped += v == 0;
+  }
+  CHECK(dropped == Approx(250).margin(45));                                  // 13.7 is one deviation
+  CHECK(sp::values(sp::dropout(ones, 0.25)) == std::vector<double>(1000, 1.0));
+  CHECK_THROWS_WITH(sp::dropout(ones, 1.0), Catch::Contains("SP001"));
+  CHECK_THROWS_WITH(sp::dropout(ones, -0.1), Catch::Contains("SP001"));
+}
 TEST_CASE("conversions of heads in copies obey the laws") {
   const sizes<batch, kv_heads> heads{3, 2};                                  // at four ranks two hold each head
   exact_law("to_replicate of copies", 4, [](const auto& a) { return sp::to_replicate(a); }, heads);

@@ -136,7 +136,7 @@ TEST_CASE("mistakes of the plan are refused when it is loaded, with the codes of
   CHECK_THAT(refusal<mistake_13::model>(
                  plan_with({{"layers.*.mlp.gate_up_proj", ""}, {"layers.*.mlp.down_proj", ""}, {"layers.*.mlp.experts", "moe_tp_experts"},
                             {"layers.*.mlp.experts.gate_up_proj", "packed_colwise"}, {"layers.*.mlp.experts.down_proj", "rowwise"},
-                            {"layers.*.mlp.experts.gate_up_proj_bias", "colwise"}}), 4, sp::tokens{2, 5}), says("SP101", "layers.0."));
+                            {"layers.*.mlp.experts.gate_up_proj_bias", "colwise"}}), 4, sp::tokens{2, 5}), says("SP101", "layers.0.mlp.experts.gate_up_proj_bias"));
   CHECK_THAT(refusal({}, 3), says("SP105", "legal 1, 2, 4, 8"));                                                    // 14
   CHECK_THAT(refusal({{"lm_head", ""}}), says("SP404", "lm_head"));                                                 // 21
   CHECK_THAT(refusal({{"layers.*.self_attn.o_proj", "rowise"}}), says("SP205", "layers.*.self_attn.o_proj"));       // 22

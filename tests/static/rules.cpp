@@ -391,6 +391,12 @@ static_assert(gives(attention(b, b, b), b));
 static_assert(gives(attention(I, I, I), I));
 static_assert(gives(attention(R, R, R), R));
 static_assert(gives(attention(V, V, V), V));
+// query heads that follow no group, or another one, do not find their keys
+struct loose_heads : sp::dim<4> {};
+constexpr placement loose = shard<loose_heads>;
+static_assert(refused(sp::rules::attention(loose, kv, kv, &sp::info<loose_heads>, &sp::info<kv_heads>, &sp::info<seq>, &sp::info<head_dim>), code::heads_not_grouped));
+static_assert(refused(sp::rules::attention(q, loose, loose, &sp::info<q_heads>, &sp::info<loose_heads>, &sp::info<seq>, &sp::info<head_dim>), code::heads_not_grouped));
+static_assert(gives(sp::rules::attention(loose, loose, loose, &sp::info<loose_heads>, &sp::info<loose_heads>, &sp::info<seq>, &sp::info<head_dim>), loose));
 // keys and values must agree
 constexpr placement parts_apart = sp::product<gate_up, sp::invariant, sp::replicate>::value;
 static_assert(refused(attention(parts_apart, I, I), code::operands_differ));     // on either side

@@ -41,6 +41,7 @@ static_assert(well_formed(code::partial_with_whole));
 static_assert(well_formed(code::no_partition));
 static_assert(well_formed(code::grouped_wrongly));
 static_assert(well_formed(code::copied_contraction));
+static_assert(well_formed(code::heads_not_grouped));
 static_assert(well_formed(code::split_needs_packed));
 static_assert(well_formed(code::contraction));
 static_assert(well_formed(code::reduced_twice));
@@ -103,6 +104,7 @@ static_assert(sp::number(code::partial_with_whole) == 104);
 static_assert(sp::number(code::no_partition) == 105);
 static_assert(sp::number(code::grouped_wrongly) == 105);
 static_assert(sp::number(code::copied_contraction) == 105);
+static_assert(sp::number(code::heads_not_grouped) == 105);
 static_assert(sp::number(code::split_needs_packed) == 106);
 static_assert(sp::number(code::contraction) == 107);
 static_assert(sp::number(code::reduced_twice) == 108);
@@ -148,7 +150,7 @@ static_assert(sp::number(code::unknown_key) == 607);
 static_assert(sp::number(code::io_failed) == 608);
 static_assert(sp::number(code::usage) == 1);
 // no two codes say the same
-constexpr code every_code[] = {code::input_placement, code::whole_into_rowwise, code::shard_into_colwise, code::partial_into_layer, code::fused_into_rowwise, code::shard_into_replicated, code::reduced_over_shard, code::operands_differ, code::heads_differ, code::conversion, code::needs_f, code::needs_shard, code::nonlinear_partial, code::partial_with_whole, code::no_partition, code::grouped_wrongly, code::copied_contraction, code::split_needs_packed, code::contraction, code::reduced_twice, code::dims_differ, code::dim_twice, code::head_cut, code::stack_returns, code::alternatives_differ, code::absent_must_pass, code::wrong_arguments, code::wrong_parts, code::no_result, code::unmatched_layer, code::unmatched_rule, code::two_rules, code::unsuited_style, code::unknown_style, code::malformed_pattern, code::numbered_pattern, code::malformed_plan, code::incomplete_experts, code::drifting_parameter, code::no_such_axis, code::steps_do_not_compose, code::ill_typed_adjoint, code::adjoint_not_mutual, code::loss_not_invariant, code::nothing_to_save, code::gradient_placement, code::tied_apart, code::schedules_differ, code::rank_lost, code::no_launcher, code::no_device, code::no_backend, code::malformed_file, code::missing_tensor, code::wrong_shape, code::wrong_configuration, code::unknown_family, code::unsupported_value, code::unknown_key, code::io_failed, code::usage};
+constexpr code every_code[] = {code::input_placement, code::whole_into_rowwise, code::shard_into_colwise, code::partial_into_layer, code::fused_into_rowwise, code::shard_into_replicated, code::reduced_over_shard, code::operands_differ, code::heads_differ, code::conversion, code::needs_f, code::needs_shard, code::nonlinear_partial, code::partial_with_whole, code::no_partition, code::grouped_wrongly, code::copied_contraction, code::heads_not_grouped, code::split_needs_packed, code::contraction, code::reduced_twice, code::dims_differ, code::dim_twice, code::head_cut, code::stack_returns, code::alternatives_differ, code::absent_must_pass, code::wrong_arguments, code::wrong_parts, code::no_result, code::unmatched_layer, code::unmatched_rule, code::two_rules, code::unsuited_style, code::unknown_style, code::malformed_pattern, code::numbered_pattern, code::malformed_plan, code::incomplete_experts, code::drifting_parameter, code::no_such_axis, code::steps_do_not_compose, code::ill_typed_adjoint, code::adjoint_not_mutual, code::loss_not_invariant, code::nothing_to_save, code::gradient_placement, code::tied_apart, code::schedules_differ, code::rank_lost, code::no_launcher, code::no_device, code::no_backend, code::malformed_file, code::missing_tensor, code::wrong_shape, code::wrong_configuration, code::unknown_family, code::unsupported_value, code::unknown_key, code::io_failed, code::usage};
 constexpr unsigned long digest(std::string_view s) {
   unsigned long h = 14695981039346656037ul;
   for (char c : s) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ul;

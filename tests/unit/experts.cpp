@@ -133,6 +133,14 @@ TEST_CASE("experts whole, cut inside, dealt and reached by all-to-all are one fu
 TEST_CASE("fewer tokens than ranks, all experts chosen, and no tokens at all", "[experts]") {
   every_way<biased>({1, 1, 8}, {.chosen = 3}, "one token", {2, 4, 8});
   every_way<biased>({1, 3, 8}, {.chosen = 6, .scale = 2.5}, "all experts", {2, 3, 8});
+  const auto refused = [](sp::router_rule how) {
+    try { (void)step<biased<sp::at<travelling>>>(1, {1, 3, 8}, how, nothing_to_bind); } catch (const sp::error& e) { return std::string(e.what()); }
+    return std::string("accepted");
+  };
+  for (const auto& [how, says] : {std::pair{sp::router_rule{.chosen = 0}, "chosen = 0"}, {sp::router_rule{.chosen = 7}, "chosen = 7"}, {sp::router_rule{.groups = 4}, "groups = 4"},
+                                  {sp::router_rule{.groups = 0}, "groups = 0"}, {sp::router_rule{.groups = 3, .kept_groups = 4}, "kept_groups = 4"},
+                                  {sp::router_rule{.chosen = 3, .groups = 3}, "chosen = 3"}})
+    CHECK_THAT(refused(how), Catch::Contains("SP001") && Catch::Contains(says) && Catch::Contains("6 experts"));
   const result none = step<biased<sp::at<travelling>>>(3, {0, 4, 8}, {.chosen = 2}, nothing_to_bind);
   CHECK(none.loss == 0);
   for (const double g : none.numbers) CHECK(g == 0);

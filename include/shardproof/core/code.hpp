@@ -27,6 +27,7 @@ enum class code : unsigned short {
   no_partition = 1050,
   grouped_wrongly = 1051,
   copied_contraction = 1052,
+  heads_not_grouped = 1053,
   split_needs_packed = 1060,
   contraction = 1070,
   reduced_twice = 1080,
@@ -96,6 +97,7 @@ constexpr const char* sentence(code c) {
     case code::no_partition: return SHARDPROOF_SAYS_no_partition;
     case code::grouped_wrongly: return SHARDPROOF_SAYS_grouped_wrongly;
     case code::copied_contraction: return SHARDPROOF_SAYS_copied_contraction;
+    case code::heads_not_grouped: return SHARDPROOF_SAYS_heads_not_grouped;
     case code::split_needs_packed: return SHARDPROOF_SAYS_split_needs_packed;
     case code::contraction: return SHARDPROOF_SAYS_contraction;
     case code::reduced_twice: return SHARDPROOF_SAYS_reduced_twice;

@@ -111,7 +111,10 @@ constexpr outcome rotation(placement x, const dim_info* features) { return {x.d 
 constexpr outcome attention(placement q, placement k, placement v, const dim_info* heads, const dim_info* kv_heads, const dim_info* keys, const dim_info* features) {
   if (q.k == kind::partial || k.k == kind::partial || v.k == kind::partial) return {code::nonlinear_partial, q};
   if (!(k == v)) return {code::heads_differ, q};
-  if (q.splits() && q.d == heads) return {k.splits() && k.d == kv_heads ? code::ok : code::heads_differ, q};
+  if (q.splits() && q.d == heads) {
+    if (!k.splits() || k.d != kv_heads) return {code::heads_differ, q};
+    return {heads == kv_heads || heads->group == kv_heads ? code::ok : code::heads_not_grouped, q};
+  }
   if (k.splits() && k.d == keys) return {code::reduced_over_shard, q};
   if (q.k == kind::product || k.k == kind::product) return {code::operands_differ, q};
   if (q.splits() && q.d == features) return {code::head_cut, q};

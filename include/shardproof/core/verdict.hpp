@@ -45,6 +45,7 @@ template <class W, class... F> struct verdict<code::partial_with_whole, W, F...>
 template <class W, class... F> struct verdict<code::no_partition, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_no_partition); };
 template <class W, class... F> struct verdict<code::grouped_wrongly, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_grouped_wrongly); };
 template <class W, class... F> struct verdict<code::copied_contraction, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_copied_contraction); };
+template <class W, class... F> struct verdict<code::heads_not_grouped, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_heads_not_grouped); };
 template <class W, class... F> struct verdict<code::split_needs_packed, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_split_needs_packed); };
 template <class W, class... F> struct verdict<code::contraction, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_contraction); };
 template <class W, class... F> struct verdict<code::reduced_twice, W, F...> { static constexpr bool ok = true; static_assert(never<W, F...>, SHARDPROOF_SAYS_reduced_twice); };

@@ -116,6 +116,10 @@ template <class Kind, class Style, class Set, class Where, class T, class X> con
   }
 }
 
+struct table_of_another_layer;                         ///< in facts: embed_tokens.weight
+template <class Kind, class... Shared> inline constexpr bool lacks_table = false;
+template <class Kind> requires requires { typename Kind::shared; } inline constexpr bool lacks_table<Kind> = true;
+
 /// A layer under a constexpr plan.
 template <class At, class Kind, class Style> struct placed : Kind::template parameters<owned_by<Style, settings_of<At>>> {
   using where = At;
@@ -139,6 +143,7 @@ template <class At, class Kind, class Style> struct placed : Kind::template para
     using why = plan_verdict_of<At, Kind, Style, own>;
     if constexpr (any_broken<X, Shared...>) return broken{};
     else if constexpr (!std::is_same_v<why, sound>) return refused<why>{};
+    else if constexpr (lacks_table<Kind, Shared...>) return refused<verdict<code::wrong_arguments, At, fed<X>, needs<X, table_of_another_layer>>>{};
     else if constexpr (!Kind::template accepts<X>) return refused<verdict<code::dims_differ, At, fed<dims_in<X>>, needs<typename Kind::template expected<X>>>>{};
     else {
       if constexpr (!is_ghost<X>) self.layer = At::c_path();

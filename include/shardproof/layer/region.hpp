@@ -18,6 +18,7 @@ struct region_kind : layer_kind<region_kind> {
   template <class At> struct parameters {};
 };
 struct no_parameters {};
+struct first_a_tensor;                                 ///< in facts: what a region's arguments begin with
 
 template <class X> inline constexpr bool converts = tensor_like<X> || is_routing<X>;
 template <class S, class Site, class X> constexpr decltype(auto) entry(X& x) {
@@ -44,7 +45,10 @@ template <class At, class M, class Style> struct placed_region : submodule<M>, n
     using S = site<region_kind, set>;
     using why = plan_verdict_of<At, region_kind, Style, no_parameters>;
     if constexpr (any_broken<X>) return broken{};
-    else if constexpr (!std::is_same_v<why, sound>) {
+    else if constexpr (!tensor_like<X>) {
+      static_assert(verdict<code::wrong_arguments, At, fed<X>, needs<first_a_tensor>>::ok);
+      return broken{};
+    } else if constexpr (!std::is_same_v<why, sound>) {
       static_assert(why::ok);
       return broken{};
     } else if constexpr (std::is_same_v<Style, replicated> && sharded_experts(member_types<M>{})) {
@@ -87,7 +91,10 @@ template <class At, class M> struct run_time_region : submodule<M>, no_parameter
   }
   template <class X, class... More> auto operator()(const X& x, More&&... more) const {
     if constexpr (any_broken<X>) return broken{};
-    else {
+    else if constexpr (!tensor_like<X>) {
+      static_assert(verdict<code::wrong_arguments, At, fed<X>, needs<first_a_tensor>>::ok);
+      return broken{};
+    } else {
       self.layer = bound.name;
       tables::require_accepted(bound, x, nullptr);
       const auto y = submodule<M>::operator()(entry(x), entry(more)...);

@@ -158,7 +158,10 @@ template <class At, class Kind> struct run_time_placed : Kind::template paramete
 
   template <class X, class... Shared> auto operator()(const X& x, const Shared&... shared) const {
     if constexpr (any_broken<X, Shared...>) return broken{};
-    else if constexpr (!Kind::template accepts<X>) {
+    else if constexpr (lacks_table<Kind, Shared...>) {
+      static_assert(verdict<code::wrong_arguments, At, fed<X>, needs<X, table_of_another_layer>>::ok);
+      return broken{};
+    } else if constexpr (!Kind::template accepts<X>) {
       static_assert(verdict<code::dims_differ, At, fed<dims_in<X>>, needs<typename Kind::template expected<X>>>::ok);
       return broken{};
     } else {

@@ -64,6 +64,11 @@ inline ref attention(const ref& q0, const ref& k0, const ref& v0, const ref& sin
 }  // namespace erased
 
 namespace operations {
+[[gnu::cold, noreturn]] inline void refuse_heads(long heads, long kv_heads) {
+  text_line t;
+  t << "attention is given " << heads << " query heads and " << kv_heads << " key/value heads.";
+  throw error(code::usage, t.view(), "give as many query heads as key/value heads, or a multiple of them.");
+}
 template <class Heads, class KvHeads, class Keys, class Features> struct attention {
   using reported_as = attention;
   static constexpr bool extents_may_differ = true;     ///< there are more keys than queries behind a cache
@@ -80,6 +85,7 @@ template <class Heads, class KvHeads, class Keys, class Features> struct attenti
   }
   constexpr void charge(bill& b) const { b.flops(4 * (m.window && double(m.window) < keys ? double(m.window) : keys), 10 * keys); }
   ref run(const shape& s, const auto& q, const auto& k, const auto& v, const auto&... sinks) const {
+    if (kv_heads > 0 && heads % kv_heads) refuse_heads(heads, kv_heads);
     const long group = kv_heads > 0 ? heads / kv_heads : 1;
     long first = 0;
     const placement p = q.place().on[0];

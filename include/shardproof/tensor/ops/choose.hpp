@@ -39,6 +39,21 @@ inline ref choose(const ref& logits0, const ref& bias, const router_rule& how, c
 }
 }  // namespace erased
 
+namespace detail {
+/// @error SP001 a rule that no choice among so many experts can follow.
+[[gnu::noinline]] inline void require_choice(const router_rule& how, long experts) {
+  const auto refuse_rule = [&](std::string_view what, long value, std::string_view fix) {
+    text_line t;
+    t << "a router among " << experts << " experts has " << what << " = " << value << ".";
+    throw error(code::usage, t.view(), fix);
+  };
+  if (how.chosen < 1 || how.chosen > experts) refuse_rule("chosen", how.chosen, "choose at least one expert, and no more than there are.");
+  if (how.groups < 1 || experts % how.groups) refuse_rule("groups", how.groups, "give a number of groups that divides the experts.");
+  if (how.kept_groups < 1 || how.kept_groups > how.groups) refuse_rule("kept_groups", how.kept_groups, "keep at least one group, and no more than there are.");
+  if (how.chosen > experts / how.groups * how.kept_groups) refuse_rule("chosen", how.chosen, "choose no more than the groups that are kept have, or keep more groups.");
+}
+}  // namespace detail
+
 namespace operations {
 template <class Experts> struct choose {
   router_rule how;
@@ -65,6 +80,7 @@ template <class Where, class X, class B> constexpr auto choose(const X& logits, 
       if constexpr (any_broken<decltype(w)> || is_refused<decltype(w)>) return w;
       else return routing<std::remove_const_t<decltype(w)>, std::remove_const_t<decltype(w)>>{w, {w.sizes, w.at, w.place(), w.made_by}};
     } else {
+      require_choice(how, logits.sizes.n[std::size_t(to::rank - 1)]);
       ref ids;
       op.ids = &ids;
       if constexpr (requires { bias.seen_by(logits); }) op.bias = bias.seen_by(logits).at;

@@ -118,9 +118,11 @@ template <class Rows, class Weights, bool Dealt = false> struct dispatched {
           using first = plain<first_of<out_dims>>;
           if constexpr (is_any<place_in<H>> || is_any<place_in<T>>) {
             using on_dealt = operations::grouped<in, true>;
-            if (dealt) return apply<free_operation<on_dealt>, to, shard<first>, packed<first>>::op(on_dealt{k, transposed, &way}, s, h, w);
-          }
-          return apply<free_operation<op>, to, shard<first>, packed<first>>::op(op{k, transposed, &way}, s, h, w);
+            auto y = dealt ? apply<free_operation<on_dealt>, to, shard<first>, packed<first>>::op(on_dealt{k, transposed, &way}, s, h, w)
+                           : apply<free_operation<op>, to, shard<first>, packed<first>>::op(op{k, transposed, &way}, s, h, w);
+            y.made_by = w.made_by;                       // the matrix, which has a name; rows have none
+            return y;
+          } else return apply<free_operation<op>, to, shard<first>, packed<first>>::op(op{k, transposed, &way}, s, h, w);
         }
       }
     }
@@ -185,10 +187,32 @@ template <class X, class R, class P> constexpr auto dispatch(const X& x, const R
 }
 }  // namespace detail
 
+// Facts of SP114.
+namespace operations {
+struct dispatch_call;
+struct tokens_of_it;
+struct choice_of_a_router;
+struct parameter_of_experts;
+}  // namespace operations
+namespace detail {
+/// Tokens, a router's choice, and something that is seen by tokens; what is broken has been reported.
+template <class X, class R, class P> concept dispatches = any_broken<X, R> || (tensor_like<X> && is_routing<R> && requires(const X& x, const P& p) { p.seen_by(x); });
+template <class... A> constexpr auto refused_dispatch() {
+  static_assert(verdict<code::wrong_arguments, operations::dispatch_call, fed<A...>, needs<operations::tokens_of_it, operations::choice_of_a_router, operations::parameter_of_experts>>::ok);
+  return dispatched<broken, broken>{};
+}
+}  // namespace detail
+
 /// x (tokens..., features) to the experts of a parameter [experts, ...]; their results are weighted when they are combined.
-/// @error SP102 experts are dealt and x or the weights are Invariant; SP101 x and the weights lie differently; SP103 Partial.
-template <class X, class R, class P> constexpr auto dispatch(const X& x, const R& chosen, const P& parameter) { return detail::dispatch(x, chosen, parameter, false); }
+/// @error SP102 experts are dealt and x or the weights are Invariant; SP101 x and the weights lie differently; SP103 Partial; SP114 other arguments.
+template <class X, class R, class P> constexpr auto dispatch(const X& x, const R& chosen, const P& parameter) {
+  if constexpr (detail::dispatches<X, R, P>) return detail::dispatch(x, chosen, parameter, false);
+  else return detail::refused_dispatch<X, R, P>();
+}
 /// The same; what goes in is weighted, and what comes out is summed as it is (Llama 4).
-template <class X, class R, class P> constexpr auto dispatch_weighted(const X& x, const R& chosen, const P& parameter) { return detail::dispatch(x, chosen, parameter, true); }
+template <class X, class R, class P> constexpr auto dispatch_weighted(const X& x, const R& chosen, const P& parameter) {
+  if constexpr (detail::dispatches<X, R, P>) return detail::dispatch(x, chosen, parameter, true);
+  else return detail::refused_dispatch<X, R, P>();
+}
 
 }  // namespace shardproof
