@@ -27,8 +27,11 @@ std::vector<std::int64_t> parse_tokens(const std::string& text, long vocabulary)
   return out;
 }
 
-/// The most likely next token after the last position; the smallest id of equals. Collective. @error SP001 no logit is a number.
-std::int64_t best_token(const sp::token_logits& logits, long vocabulary) {
+struct candidate {
+  double value, index;
+};
+/// The best of each rank's part of the vocabulary, after the last position: f64 [ranks, 2] of value and index. Collective; waits for nothing.
+sp::ref candidates(const sp::token_logits& logits, long vocabulary) {
   const sp::placement p = logits.place().on[0];
   const sp::shape s = logits.at->s;
   const long width = s[-1], rows = s.lead(1);
@@ -36,28 +39,27 @@ std::int64_t best_token(const sp::token_logits& logits, long vocabulary) {
   const sp::view last{
       static_cast<char*>(logits.at->data.get()) + std::size_t((rows - 1) * width) * sp::bytes_of(t), t, {1, width}};
   const long first = p.splits() ? sp::block_of(p.d, vocabulary, sp::rank_on(), sp::ranks_on(), logits.sizes.table).begin : 0;
-  struct candidate {
-    double value, index;
-  };
-  candidate mine{-1e300, double(vocabulary)};
-  if (width) {
-    const sp::ref index = sp::leaf(sp::dtype::i64, {1}), value = sp::leaf(t, {1});
-    sp::device().row_argmax(index->v(), value->v(), last, first);
-    std::int64_t i = 0;
-    sp::device().to_host(&i, index->v());
-    mine = {sp::device().read(value->v(), 0), double(i)};
-  }
-  if (!(mine.value >= -1e300)) mine = {-1e300, double(vocabulary)};  // no number, or minus infinity
-  if (p.splits() && sp::self.on[0]) {
-    std::vector<candidate> all(std::size_t(sp::ranks_on()));
-    const std::vector<long> counts(all.size(), 2);
-    sp::self.on[0]->all_gather(&mine, all.data(), counts, sp::dtype::f64);
-    for (const auto& c : all)
-      if (c.value > mine.value || (c.value == mine.value && c.index < mine.index)) mine = c;
-  }
-  if (mine.index >= double(vocabulary))
+  const sp::ref index = sp::leaf(sp::dtype::i64, {1}), value = sp::leaf(t, {1}), mine = sp::leaf(sp::dtype::f64, {1, 2});
+  sp::device().row_argmax(index->v(), value->v(), last, first);
+  const auto half = [&](int i) { return sp::view{static_cast<double*>(mine->data.get()) + i, sp::dtype::f64, {1}}; };
+  sp::device().cast(half(0), value->v());
+  sp::device().cast(half(1), index->v());
+  if (!p.splits() || !sp::self.on[0]) return mine;
+  const long ranks = sp::ranks_on();
+  const sp::ref all = sp::leaf(sp::dtype::f64, {ranks, 2});
+  sp::self.on[0]->all_gather(mine->data.get(), all->data.get(), std::vector<long>(std::size_t(ranks), 2), sp::dtype::f64);
+  return all;
+}
+/// The most likely token; the smallest id of equals. @error SP001 no logit is a number.
+std::int64_t best_of(const sp::ref& of_ranks) {
+  std::vector<candidate> all(std::size_t(of_ranks->s[0]));
+  sp::device().to_host(all.data(), of_ranks->v());
+  candidate best{-1e300, -1};
+  for (const auto& c : all)  // ranks hold the vocabulary in order, so that of equals the first is kept
+    if (c.value > best.value) best = c;
+  if (best.index < 0)  // none but NaN and minus infinity
     throw sp::error(sp::code::usage, "no logit is a number, so that no token is the likeliest.", "look for broken weights.");
-  return std::int64_t(mine.index);
+  return std::int64_t(best.index);
 }
 
 }  // namespace
@@ -80,8 +82,13 @@ answer generate(const common_options& common, const generate_options& o) {
   s.run([&] {
     auto lm = s.loaded();
     const sp::no_grad off;
-    sp::cache kv;
-    std::vector<std::int64_t> mine, next = prompt;
+    // Single tokens are one captured step, unless the host counts what they cost, or chooses what is launched (experts).
+    const bool captured = sp::device().captures() && o.stats.empty() && !s.config.moe.experts;
+    sp::cache kv({.room = captured ? long(prompt.size()) + o.count : 0});
+    sp::ref of_ranks;
+    sp::replay step;
+    std::vector<std::int64_t> mine;
+    auto ids = sp::erased_ids(sp::whole(sp::tokens{1, long(prompt.size())}, prompt));
     sp::ledger total;
     sp::self.book = &total;
     double last_flops = 0;
@@ -89,13 +96,18 @@ answer generate(const common_options& common, const generate_options& o) {
     const double begin = seconds_now();
     double first = begin;
     for (int i = 0; i < o.count; ++i) {
-      const auto x = sp::erased_ids(sp::whole(sp::tokens{1, long(next.size())}, next));
-      const std::int64_t best = best_token(lm->forward(x, kv), s.config.vocab_size);
+      const auto forward = [&] { of_ranks = candidates(lm->forward(ids, kv), s.config.vocab_size); };
+      if (captured) kv.next(ids.at->s[1]);
+      if (captured && i > 0) step(forward);
+      else forward();
+      const std::int64_t best = best_of(of_ranks);
       if (i == 0) first = seconds_now();
       if (keeps) flops.push_back(total.forward.flops - last_flops);
       last_flops = total.forward.flops;
       mine.push_back(best);
-      next = {best};
+      const auto next = sp::erased_ids(sp::whole(sp::tokens{1, 1}, std::vector<std::int64_t>{best}));
+      if (i == 0) ids = next;
+      else sp::assign(ids, next);
       if (!o.ignore_eos && std::find(s.end_tokens.begin(), s.end_tokens.end(), best) != s.end_tokens.end()) break;
     }
     sp::self.book = nullptr;

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <unistd.h>
-#include <shardproof/backend/cpu/memory.hpp>
 
 namespace cli {
 
@@ -33,8 +32,12 @@ session::session(const common_options& o, std::string where, weights read) : opt
                     "use --engine threads.");
   if (o.device != "cpu" && o.device != "cuda")
     throw sp::error(sp::code::unsupported_value, "--device " + o.device + " is not known.", "use cpu or cuda.");
-  if (o.device == "cuda")
-    throw sp::error(sp::code::no_device, "no such device: this program is built without a CUDA backend.", "use --device cpu.");
+  if (o.device == "cuda") {
+    device = sp::device_kind::cuda;
+    if (!sp::detail::registered_backends[int(device)])
+      throw sp::error(sp::code::no_device, "no such device: this program is built without a CUDA backend.", "use --device cpu, or build where nvcc is.");
+    sp::backend_of(device).require();
+  }
   if (o.engine_of_experts != "all_to_all" && o.engine_of_experts != "masked")
     throw sp::error(sp::code::unsupported_value, "--ep-engine " + o.engine_of_experts + " is not known.", "use all_to_all or masked.");
   sharing = {.tp = o.tp, .sequence_parallel = o.sequence_parallel, .data_parallel = o.dp > 1};
@@ -138,11 +141,13 @@ void session::want_memory(int copies) const {
   for (const auto& v : lm->parameters())
     for (int r = 0; r < options.tp; ++r)
       bytes += options.dp * copies * double(v.local_bytes(sp::spot{{r, 0, 0}, {options.tp, 1, 1}}, type.value_or(config.stored)));
-  const double machine = double(::sysconf(_SC_PHYS_PAGES)) * double(::sysconf(_SC_PAGESIZE));
-  if (bytes <= machine) return;
-  char needs[96];
-  std::snprintf(needs, sizeof needs, "needs %.1f GiB of memory, and this machine has %.1f.", bytes / 0x1p30, machine / 0x1p30);
-  throw sp::error(sp::code::usage, "the model " + std::string(needs), "use a smaller model, or a machine with more memory.");
+  const bool cpu = device == sp::device_kind::cpu;
+  const double there = cpu ? double(::sysconf(_SC_PHYS_PAGES)) * double(::sysconf(_SC_PAGESIZE)) : sp::backend_of(device).available_bytes();
+  if (bytes <= there) return;
+  char needs[160];
+  std::snprintf(needs, sizeof needs, "the model needs %.1f GiB of memory, and %s %.1f.", bytes / 0x1p30,
+                cpu ? "this machine has" : "on device cuda there are", there / 0x1p30);
+  throw sp::error(cpu ? sp::code::usage : sp::code::device_failed, needs, "use a smaller model, or a machine with more memory.");
 }
 
 std::vector<std::string> session::read_files() const {
@@ -166,7 +171,7 @@ void refuse_overwriting(const char* option, const std::string& path, const std::
 }
 
 void session::run(const std::function<void()>& body) const {
-  sp::run(sp::run_options{.mesh = {.tp = options.tp, .dp = options.dp}, .timeout_seconds = options.timeout}, [&] { body(); });
+  sp::run(sp::run_options{.mesh = {.tp = options.tp, .dp = options.dp}, .timeout_seconds = options.timeout, .device = device}, [&] { body(); });
 }
 
 rank_stats stats_of(sp::causal_lm& lm, const sp::ledger& book) {
@@ -175,7 +180,7 @@ rank_stats stats_of(sp::causal_lm& lm, const sp::ledger& book) {
     s.weight_bytes += double((*p.at)->v().bytes());
     s.predicted_weight_bytes += double(p.local_bytes(sp::self.where, (*p.at)->type));
   }
-  s.peak_bytes = double(sp::cpu_memory().peak);
+  s.peak_bytes = sp::device().peak_bytes();
   s.flops_forward = book.forward.flops;
   s.flops_backward = book.backward.flops;
   s.book = book;

@@ -19,6 +19,7 @@ struct session {
   std::string config_text;
   sp::configuration config;
   std::vector<std::int64_t> end_tokens;  ///< of the configuration and of generation_config.json
+  sp::device_kind device = sp::device_kind::cpu;
   sp::plan_choice choice = sp::plan_choice::automatic;
   sp::sharing sharing;
   std::string plan_text;                          ///< of a run-time plan
@@ -41,7 +42,7 @@ struct session {
   /// A model with them.
   std::unique_ptr<sp::causal_lm> loaded() const;
   /// `copies`: values kept for each parameter (itself, gradient, moments).
-  /// @error SP001: all ranks together would need more memory than the machine has.
+  /// @error SP001, on a device SP506: all ranks together would need more memory than the machine has.
   void want_memory(int copies) const;
   /// The files that a verb reads of this folder; none of them is to be written over.
   std::vector<std::string> read_files() const;

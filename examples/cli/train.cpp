@@ -134,6 +134,13 @@ void save(const session& s, const std::string& folder, const std::vector<sp::par
   out->commit();
 }
 
+bool holds_numbers(const sp::ref& w) {
+  const sp::ref squares = sp::leaf(sp::dtype::f64, {1});
+  sp::device().fill(squares->v(), 0);
+  sp::device().sum_of_squares(squares->v(), w->v(), 1);
+  return std::isfinite(sp::device().read(squares->v(), 0));
+}
+
 }  // namespace
 
 answer train(const common_options& common, const train_options& o) {
@@ -220,7 +227,7 @@ answer train(const common_options& common, const train_options& o) {
       sp::self.book = nullptr;
       const double rate = rate_at(o, step, last_step);
       optimizer.step(all, rate);
-      for (const auto& [what, value] : {std::pair{"loss", loss_sum}, {"gradient norm", optimizer.last_norm}})
+      for (const auto& [what, value] : {std::pair{"loss", loss_sum}, {"gradient norm", optimizer.last_norm()}})
         if (!std::isfinite(value))
           throw sp::error(sp::code::usage, std::string("the ") + what + " of step " + std::to_string(step + 1) + " is not a number.",
                           "lower --lr, or look for broken weights.");
@@ -228,7 +235,7 @@ answer train(const common_options& common, const train_options& o) {
       const step_report now{step + 1,
                             last_step,
                             loss_sum,
-                            optimizer.last_norm,
+                            optimizer.last_norm(),
                             rate,
                             seconds_now() - begin,
                             double(o.batch * o.sequence * o.accumulate),
@@ -240,7 +247,7 @@ answer train(const common_options& common, const train_options& o) {
       } else if (terminal && !common.json) now.show_progress();
     }
     for (const auto& v : all)
-      if (sp::compute_type((*v.at)->type) == (*v.at)->type && !std::isfinite(sp::device().sum_of_squares((*v.at)->v())))
+      if (sp::compute_type((*v.at)->type) == (*v.at)->type && !holds_numbers(*v.at))
         throw sp::error(sp::code::usage, "after step " + std::to_string(last_step) + " " + v.name + " holds no numbers any more.", "lower --lr, or set --clip.");
     stats[std::size_t(sp::rank_on() + sp::ranks_on() * sp::rank_on(sp::dp::id))] = stats_of(*lm, book);
     save(s, o.output, all, state_views(all, optimizer, stored != trained), stored, last_step);

@@ -20,5 +20,6 @@ int main() {
   page("checkpoints", checkpoints());
   page("family", family());
   page("reports", reports());
+  page("gpu", gpu());
   return right ? 0 : 1;
 }

@@ -10,3 +10,4 @@ bool engines();
 bool checkpoints();
 bool family();
 bool reports();
+bool gpu();

@@ -211,7 +211,10 @@ TEST_CASE("an operation that is right passes, and a wrong one is named") {
 
 TEST_CASE("the checker names what ranks do differently") {
   breaks("communicates without a charge", "charges 0 all_reduce forward and makes 1", [](const auto& a) {
-    if (double n = 1; sp::self.on[0]) sp::self.on[0]->all_reduce(&n, 1, sp::dtype::f64);
+    if (const sp::buffer n(8); sp::self.on[0]) {
+      sp::device().fill({n.get(), sp::dtype::f64, {1}}, 1);
+      sp::self.on[0]->all_reduce(n.get(), 1, sp::dtype::f64);
+    }
     return sp::silu(a);
   }, x);
   breaks("refuses on one rank", "one rank refuses what another accepts", [](const auto& a) {

@@ -77,6 +77,7 @@ static_assert(well_formed(code::rank_lost));
 static_assert(well_formed(code::no_launcher));
 static_assert(well_formed(code::no_device));
 static_assert(well_formed(code::no_backend));
+static_assert(well_formed(code::device_failed));
 static_assert(well_formed(code::malformed_file));
 static_assert(well_formed(code::missing_tensor));
 static_assert(well_formed(code::wrong_shape));
@@ -140,6 +141,7 @@ static_assert(sp::number(code::rank_lost) == 502);
 static_assert(sp::number(code::no_launcher) == 503);
 static_assert(sp::number(code::no_device) == 504);
 static_assert(sp::number(code::no_backend) == 505);
+static_assert(sp::number(code::device_failed) == 506);
 static_assert(sp::number(code::malformed_file) == 601);
 static_assert(sp::number(code::missing_tensor) == 602);
 static_assert(sp::number(code::wrong_shape) == 603);
@@ -150,7 +152,7 @@ static_assert(sp::number(code::unknown_key) == 607);
 static_assert(sp::number(code::io_failed) == 608);
 static_assert(sp::number(code::usage) == 1);
 // no two codes say the same
-constexpr code every_code[] = {code::input_placement, code::whole_into_rowwise, code::shard_into_colwise, code::partial_into_layer, code::fused_into_rowwise, code::shard_into_replicated, code::reduced_over_shard, code::operands_differ, code::heads_differ, code::conversion, code::needs_f, code::needs_shard, code::nonlinear_partial, code::partial_with_whole, code::no_partition, code::grouped_wrongly, code::copied_contraction, code::heads_not_grouped, code::split_needs_packed, code::contraction, code::reduced_twice, code::dims_differ, code::dim_twice, code::head_cut, code::stack_returns, code::alternatives_differ, code::absent_must_pass, code::wrong_arguments, code::wrong_parts, code::no_result, code::unmatched_layer, code::unmatched_rule, code::two_rules, code::unsuited_style, code::unknown_style, code::malformed_pattern, code::numbered_pattern, code::malformed_plan, code::incomplete_experts, code::drifting_parameter, code::no_such_axis, code::steps_do_not_compose, code::ill_typed_adjoint, code::adjoint_not_mutual, code::loss_not_invariant, code::nothing_to_save, code::gradient_placement, code::tied_apart, code::schedules_differ, code::rank_lost, code::no_launcher, code::no_device, code::no_backend, code::malformed_file, code::missing_tensor, code::wrong_shape, code::wrong_configuration, code::unknown_family, code::unsupported_value, code::unknown_key, code::io_failed, code::usage};
+constexpr code every_code[] = {code::input_placement, code::whole_into_rowwise, code::shard_into_colwise, code::partial_into_layer, code::fused_into_rowwise, code::shard_into_replicated, code::reduced_over_shard, code::operands_differ, code::heads_differ, code::conversion, code::needs_f, code::needs_shard, code::nonlinear_partial, code::partial_with_whole, code::no_partition, code::grouped_wrongly, code::copied_contraction, code::heads_not_grouped, code::split_needs_packed, code::contraction, code::reduced_twice, code::dims_differ, code::dim_twice, code::head_cut, code::stack_returns, code::alternatives_differ, code::absent_must_pass, code::wrong_arguments, code::wrong_parts, code::no_result, code::unmatched_layer, code::unmatched_rule, code::two_rules, code::unsuited_style, code::unknown_style, code::malformed_pattern, code::numbered_pattern, code::malformed_plan, code::incomplete_experts, code::drifting_parameter, code::no_such_axis, code::steps_do_not_compose, code::ill_typed_adjoint, code::adjoint_not_mutual, code::loss_not_invariant, code::nothing_to_save, code::gradient_placement, code::tied_apart, code::schedules_differ, code::rank_lost, code::no_launcher, code::no_device, code::no_backend, code::device_failed, code::malformed_file, code::missing_tensor, code::wrong_shape, code::wrong_configuration, code::unknown_family, code::unsupported_value, code::unknown_key, code::io_failed, code::usage};
 constexpr unsigned long digest(std::string_view s) {
   unsigned long h = 14695981039346656037ul;
   for (char c : s) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ul;

@@ -53,7 +53,8 @@ RESERVED = {
     "gradient_placement": "Nothing raises it: the tape accumulates a gradient into its own placement only. The number is kept "
                           "for accumulation by hand."}
 # Raised by the program of examples/cli alone.
-COMMANDS = {"no_device": "shardproof run FOLDER --device cuda --input IN --output OUT"}
+COMMANDS = {"no_device": "shardproof run FOLDER --device cuda --input IN --output OUT",
+            "device_failed": "shardproof train FOLDER --device cuda --data FILE --output OUT     # a model larger than the GPU's memory"}
 
 
 class Case:

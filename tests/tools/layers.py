@@ -32,6 +32,9 @@ PACKAGES = [
 # Standard headers that are too dear for code which only plans or only types.
 DEAR = re.compile(r"^(thread|string|map|unordered_map|iostream|sstream|fstream|filesystem|regex|mutex|functional|ranges|chrono)$")
 CHEAP_STOREYS = {"core", "plan"}
+# What is above devices and engines knows none of them by name: a model does not change by one character for a GPU.
+NAMES_NO_DEVICE = {"core", "plan", "tensor", "layer", "model", "families", "io", "report"}
+DEVICE = re.compile(r"cuda|nccl|nvcc|__CUDA", re.I)
 
 
 def storey_of(name):
@@ -52,6 +55,10 @@ def violations(path):
     if allowed is None:
         yield f"{path}:1: '{here}' is no storey of the house. Fix: move the header, or name the storey in tests/tools/layers.py."
         return
+    if here in NAMES_NO_DEVICE:
+        for number, text in enumerate((ROOT / path).read_text().splitlines(), 1):
+            if DEVICE.search(re.sub(r"//.*", "", text)):
+                yield f"{path}:{number}: {here} names a device or its compiler. Fix: put what differs behind sp::backend or sp::communicator."
     for line, target in includes(path):
         if target.startswith("shardproof/"):
             inner = target[len("shardproof/"):]

@@ -75,6 +75,10 @@ class Checks(unittest.TestCase):
         self.tree.write("include/shardproof/runtime/tape.hpp", "\n#include <shardproof/plan/plan.hpp>\n")
         self.says(1, "runtime/tape.hpp:2: runtime looks up at plan", "layers.py")
 
+    def test_layers_find_a_device_by_name(self):
+        self.tree.write("include/shardproof/model/m.hpp", "#pragma once\n// not for cuda\n#ifdef __CUDACC__\n#endif\n")
+        self.says(1, "model/m.hpp:3: model names a device", "layers.py")
+
     def test_packages_and_cycles(self):
         self.tree.write("include/shardproof/layer/a.hpp", "#include <Eigen/Core>\n#include <shardproof/layer/b.hpp>\n")
         self.tree.write("include/shardproof/layer/b.hpp", "// #include <Eigen/Core>\n#include <shardproof/layer/a.hpp>\n")

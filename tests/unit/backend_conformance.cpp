@@ -216,6 +216,26 @@ TEST_CASE("copy moves rows between strides and adds if asked", "[conformance]") 
     }
 }
 
+TEST_CASE("place puts rows where the device says, and none outside", "[conformance]") {
+  for (sp::backend* b : devices())
+    for (const dtype t : {dtype::f32, dtype::f64, dtype::bf16, dtype::u8})
+      for (const long first : {0l, 3l, 5l, 6l, -1l, 100l}) {
+        CAPTURE(sp::name_of(t), first);
+        numbers to(2 * 6 * 3, 9.0), from(2 * 2 * 3);
+        for (std::size_t i = 0; i < from.size(); ++i) from[i] = double(i);
+        const on_device dst(*b, t, {2, 6, 3}, to), src(*b, t, {2, 2, 3}, from), at(*b, dtype::i64, {1}, {double(first)});
+        b->place({dst.v, src.v, at.v, 2, 6, 2, 3});
+        for (long o = 0; o < 2; ++o)
+          for (long r = 0; r < 2; ++r)
+            for (long j = 0; j < 3; ++j)
+              if (first + r >= 0 && first + r < 6) to[std::size_t((o * 6 + first + r) * 3 + j)] = from[std::size_t((o * 2 + r) * 3 + j)];
+        CHECK(dst.values() == to);
+        b->place({dst.v, src.v, at.v, 2, 6, 0, 3});
+        b->place({dst.v, src.v, at.v, 0, 6, 2, 3});
+        CHECK(dst.values() == to);
+      }
+}
+
 namespace {
 void check_matmul(sp::backend& device, dtype t, dtype u, long m, long n, long k) {
   for (int flags = 0; flags < 8; ++flags) {

@@ -230,16 +230,21 @@ TEST_CASE("the loss in steps over any cut of the vocabulary is the loss of the w
           for (std::size_t r = 0; r < top.size(); ++r) sum[r] += found_s[r], hit[r] += found_h[r];
         }
         const on_device sums(*b, t, {rows}, sum), hits(*b, t, {rows}, hit);
-        long counted = -1;
-        CHECK(off({b->loss_sum(sums.v, hits.v, labels.v, &counted)}, {expected}) < tolerance(t));
-        CHECK(counted == 4);
+        const on_device total(*b, dtype::f64, {2}), loss(*b, t, {}), factor(*b, dtype::f64, {1}), slope(*b, t, {}, {0.5});
+        b->loss_sum(total.v, sums.v, hits.v, labels.v);
+        CHECK(off(total.values(), {expected, 4}) < tolerance(t));
+        b->loss_mean(loss.v, factor.v, total.v, 1.5, 0);
+        CHECK(off(loss.values(), {expected * 1.5 / 4}) < tolerance(t));
+        CHECK(off(factor.values(), {1.5 / 4}) < 1e-15);
+        b->loss_mean(loss.v, factor.v, total.v, 1, 2);                       // per this many tokens
+        CHECK(off(loss.values(), {expected / 2}) < tolerance(t));
         for (const part& p : parts) {
           const on_device mine(*b, t, {rows, p.width}, part_of(p)), d(*b, t, {rows, p.width});
           numbers want;
           for (long r = 0; r < rows; ++r)
             for (long j = 0; j < p.width; ++j) want.push_back(slopes[std::size_t(r * n + p.first + j)]);
           for (int times = 1; times <= 2; ++times) {
-            b->cross_entropy_backward(d.v, mine.v, tops.v, sums.v, labels.v, p.first, 0.25);
+            b->cross_entropy_backward(d.v, mine.v, tops.v, sums.v, labels.v, p.first, factor.v, slope.v);     // 0.5 * 0.5
             CHECK(off(d.values(), times * want) < tolerance(t));
           }
         }
@@ -251,7 +256,9 @@ TEST_CASE("the loss survives logits that would overflow exp", "[conformance]") {
     const on_device x(*b, dtype::f32, {1, 3}, {1000, 990, -3000}), labels(*b, dtype::i64, {1}, {1}), top(*b, dtype::f32, {1}), sum(*b, dtype::f32, {1}), hit(*b, dtype::f32, {1});
     b->row_max(top.v, x.v);
     b->row_exp_sum(sum.v, hit.v, x.v, top.v, labels.v, 0);
-    CHECK(off({b->loss_sum(sum.v, hit.v, labels.v, nullptr)}, {10 + std::log(1 + std::exp(-10.0))}) < 1e-6);
+    const on_device total(*b, dtype::f64, {2});
+    b->loss_sum(total.v, sum.v, hit.v, labels.v);
+    CHECK(off(total.values(), {10 + std::log(1 + std::exp(-10.0)), 1}) < 1e-6);
   }
 }
 
@@ -375,8 +382,34 @@ TEST_CASE("sum_of_squares is summed in double", "[conformance]") {
       for (const long n : {0l, 1l, 31l, 100000l}) {
         const on_device x(*b, t, {n}, 1e20 * noise(n, 3));                   // squares beyond the range of f32
         const numbers v = x.values();
-        CHECK(std::fabs(b->sum_of_squares(x.v) - dot(v, v)) <= 1e-12 * dot(v, v));
+        const on_device sum(*b, dtype::f64, {1}, {0});
+        for (const double by : {1.0, 0.5}) b->sum_of_squares(sum.v, x.v, by);
+        CHECK(std::fabs(sum.values()[0] - 1.5 * dot(v, v)) <= 1e-12 * dot(v, v));
       }
+}
+
+TEST_CASE("a gradient's norm is clipped as torch clips it", "[conformance]") {
+  for (sp::backend* b : devices()) {
+    const on_device squares(*b, dtype::f64, {2}, {9, 16}), norm(*b, dtype::f64, {1}), factor(*b, dtype::f64, {1});
+    for (const auto& [limit, want] : {std::pair{0.0, 1.0}, {5.0, 1.0}, {6.0, 1.0}, {2.5, 2.5 / (5 + 1e-6)}}) {
+      b->clip_factor(norm.v, factor.v, squares.v, limit);
+      CHECK(norm.values() == numbers{5});
+      CHECK(off(factor.values(), {want}) < 1e-15);
+    }
+  }
+}
+
+TEST_CASE("the loss of no labels is zero, and so are its gradients", "[conformance]") {
+  for (sp::backend* b : devices())
+    for (const dtype t : compute_types) {
+      const on_device total(*b, dtype::f64, {2}), sum(*b, t, {2}, {1, 2}), hit(*b, t, {2}, {0, 0}), labels(*b, dtype::i64, {2}, {-100, -1});
+      const on_device loss(*b, t, {}), factor(*b, dtype::f64, {1});
+      b->loss_sum(total.v, sum.v, hit.v, labels.v);
+      b->loss_mean(loss.v, factor.v, total.v, 1, 0);
+      CHECK(total.values() == numbers{0, 0});
+      CHECK(loss.values() == numbers{0});
+      CHECK(factor.values() == numbers{0});
+    }
 }
 
 TEST_CASE("adamw is torch.optim.AdamW, step by step, and refreshes the stored copy", "[conformance]") {
@@ -386,6 +419,7 @@ TEST_CASE("adamw is torch.optim.AdamW, step by step, and refreshes the stored co
         for (const long n : {0l, 3l, 50l}) {
           CAPTURE(sp::name_of(t), sp::name_of(kept), n);
           const double rate = 1e-2, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.1, clip = 0.5;
+          const on_device by(*b, dtype::f64, {1}, {clip}), schedule(*b, dtype::f64, {3});
           const on_device w(*b, t, {n}, noise(n, 1)), g(*b, t, {n}), m(*b, t, {n}), v(*b, t, {n}), stored(*b, kept, {n});
           numbers weight = w.values(), first(weight.size()), second(weight.size());
           for (int step = 1; step <= 4; ++step) {
@@ -399,7 +433,17 @@ TEST_CASE("adamw is torch.optim.AdamW, step by step, and refreshes the stored co
               second[i] = beta2 * second[i] + (1 - beta2) * d * d;
               weight[i] -= rate * (first[i] / c1) / (std::sqrt(second[i] / c2) + eps);
             }
-            b->adamw({w.v, g.v, m.v, v.v, step == 4 ? stored.v : sp::view{}, rate, beta1, beta2, eps, decay, c1, c2, clip});
+            sp::adamw_args a;
+            a.weight = w.v, a.gradient = g.v, a.first = m.v, a.second = v.v;
+            a.rate = rate, a.beta1 = beta1, a.beta2 = beta2, a.eps = eps, a.decay = decay;
+            a.correction1 = c1, a.correction2 = c2, a.gradient_scale = by.v;
+            if (step == 4) a.stored = stored.v;
+            if (step == 2) {                                                 // the same from the device's memory
+              schedule.set({rate, c1, c2});
+              a.schedule = schedule.v;
+              a.rate = a.correction1 = a.correction2 = 7;
+            }
+            b->adamw(a);
           }
           CHECK(off(w.values(), weight) < (t == dtype::f64 ? 1e-14 : 5e-7));
           CHECK(off(m.values(), first) < (t == dtype::f64 ? 1e-14 : 5e-7));

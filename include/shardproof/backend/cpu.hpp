@@ -44,6 +44,7 @@ class cpu_backend final : public backend {
     cpu::give(p, bytes);
     cpu::tensor_bytes.current -= long(bytes);
   }
+  double peak_bytes() const override { return double(cpu_memory().peak); }
   bool host_memory() const override { return true; }
   void to_host(void* host, const view& from) override { if (from.count()) std::memcpy(host, from.p, from.bytes()); }
   void from_host(const view& to, const void* host) override { if (to.count()) std::memcpy(to.p, host, to.bytes()); }
@@ -61,6 +62,7 @@ class cpu_backend final : public backend {
     cpu::apply_backward(f, dx, dy, x, y, p);
   }
   void copy(const copy_args& a) override { cpu::copy(a); }
+  void place(const place_args& a) override { cpu::place(a); }
   void dropout(const dropout_args& a) override { cpu::dropout(a); }
   void matmul(const matmul_args& a) override { cpu::matmul(a); }
 
@@ -93,13 +95,18 @@ class cpu_backend final : public backend {
   void row_exp_sum(const view& sum, const view& hit, const view& logits, const view& top, const view& labels, long first) override {
     cpu::row_exp_sum(sum, hit, logits, top, labels, first);
   }
-  double loss_sum(const view& sum, const view& hit, const view& labels, long* rows) override { return cpu::loss_sum(sum, hit, labels, rows); }
-  void cross_entropy_backward(const view& dlogits, const view& logits, const view& top, const view& sum, const view& labels, long first, double scale) override {
-    cpu::cross_entropy_backward(dlogits, logits, top, sum, labels, first, scale);
+  void loss_sum(const view& total, const view& sum, const view& hit, const view& labels) override { cpu::loss_sum(total, sum, hit, labels); }
+  void loss_mean(const view& loss, const view& factor, const view& total, double scale, double tokens) override {
+    cpu::loss_mean(loss, factor, total, scale, tokens);
+  }
+  void cross_entropy_backward(const view& dlogits, const view& logits, const view& top, const view& sum, const view& labels, long first, const view& factor,
+                              const view& dloss) override {
+    cpu::cross_entropy_backward(dlogits, logits, top, sum, labels, first, factor, dloss);
   }
   void row_argmax(const view& index, const view& value, const view& x, long first) override { cpu::row_argmax(index, value, x, first); }
 
-  double sum_of_squares(const view& x) override { return cpu::sum_of_squares(x); }
+  void sum_of_squares(const view& into, const view& x, double by) override { cpu::sum_of_squares(into, x, by); }
+  void clip_factor(const view& norm, const view& factor, const view& squares, double limit) override { cpu::clip_factor(norm, factor, squares, limit); }
   double read(const view& x, long i) override { return cpu::detail::element(x, i); }
   void adamw(const adamw_args& a) override { cpu::adamw(a); }
 };

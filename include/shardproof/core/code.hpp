@@ -63,6 +63,7 @@ enum class code : unsigned short {
   no_launcher = 5030,
   no_device = 5040,
   no_backend = 5050,
+  device_failed = 5060,
   malformed_file = 6010,
   missing_tensor = 6020,
   wrong_shape = 6030,
@@ -133,6 +134,7 @@ constexpr const char* sentence(code c) {
     case code::no_launcher: return SHARDPROOF_SAYS_no_launcher;
     case code::no_device: return SHARDPROOF_SAYS_no_device;
     case code::no_backend: return SHARDPROOF_SAYS_no_backend;
+    case code::device_failed: return SHARDPROOF_SAYS_device_failed;
     case code::malformed_file: return SHARDPROOF_SAYS_malformed_file;
     case code::missing_tensor: return SHARDPROOF_SAYS_missing_tensor;
     case code::wrong_shape: return SHARDPROOF_SAYS_wrong_shape;

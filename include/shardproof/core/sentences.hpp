@@ -59,6 +59,7 @@
 #define SHARDPROOF_SAYS_no_launcher "shardproof[SP503] the launch environment is incomplete. Fix: start the program by a launcher, or pass rank, world size and rendezvous explicitly."
 #define SHARDPROOF_SAYS_no_device "shardproof[SP504] no such device. Fix: use --device cpu, or run on a machine that has the device and its driver."
 #define SHARDPROOF_SAYS_no_backend "shardproof[SP505] no backend is linked. Fix: include <shardproof/backend/cpu.hpp> in exactly one .cpp of the program."
+#define SHARDPROOF_SAYS_device_failed "shardproof[SP506] the device failed. Fix: use more ranks or smaller batches where memory ran out; else read the first error of any rank."
 #define SHARDPROOF_SAYS_malformed_file "shardproof[SP601] malformed safetensors file. Fix: write the file again; nothing was loaded from it."
 #define SHARDPROOF_SAYS_missing_tensor "shardproof[SP602] a tensor is missing from the checkpoint. Fix: name its source in the weight map, or initialise the parameter explicitly."
 #define SHARDPROOF_SAYS_wrong_shape "shardproof[SP603] a tensor has another shape or dtype in the file than in the model. Fix: correct the model's dimensions, or declare the conversion."

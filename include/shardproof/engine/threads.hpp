@@ -14,6 +14,7 @@
 ///   `run` waits until the late one returns or calls a collective.
 /// A body may catch these errors, but the run has failed: its collectives throw again, and so does `run`.
 #include <type_traits>
+#include <shardproof/engine/threads/device_group.hpp>
 #include <shardproof/engine/threads/group.hpp>
 namespace shardproof {
 
@@ -42,16 +43,19 @@ inline void check(const run_options& o) {
                 "pass timeout_seconds > 0; infinity waits for ever.");
 }
 
-/// The CPU's backend is looked up when it is first used; another device must be linked now, or its ranks would use the CPU.
+/// The CPU's backend is looked up when it is first used; another device must be linked and there now, or its ranks would use the CPU.
 inline backend* device_for(device_kind d) {
-  return d == device_kind::cpu ? shardproof::detail::registered_backends[int(d)] : &backend_of(d);
+  if (d == device_kind::cpu) return shardproof::detail::registered_backends[int(d)];
+  backend_of(d).require();
+  return &backend_of(d);
 }
 
 /// All groups of a mesh, and each rank's side of them.
 class company {
  public:
   company(const run_options& o, bool crowded)
-      : board_(o.mesh.size(), o.timeout_seconds),
+      : device_(device_for(o.device)),
+        board_(o.mesh.size(), o.timeout_seconds),
         small_(crowded ? meeting::small_if_crowded : meeting::small),
         ranks_(std::size_t(o.mesh.size())) {
     const mesh& m = o.mesh;
@@ -68,22 +72,27 @@ class company {
   board& fate() { return board_; }
   context context_of(int r, const run_options& o) const {
     const member& k = ranks_[std::size_t(r)];
-    context c{.where = o.mesh.at(r), .world = k.world.get(), .device = device_for(o.device)};
+    context c{.where = o.mesh.at(r), .world = k.world.get(), .device = device_};
     for (std::size_t a = 0; a < max_axes; ++a) c.on[a] = k.on[a].get();
     return c;
   }
 
  private:
   struct member {
-    std::unique_ptr<group> world, on[max_axes];
+    std::unique_ptr<communicator> world, on[max_axes];
   };
   template <class Where> void found(int first, int stride, int size, const char* name, Where where) {
     std::vector<int> members;
     for (int i = 0; i < size; ++i) members.push_back(first + i * stride);
     meetings_.push_back(std::make_unique<meeting>(members, name, small_));
     for (int i = 0; i < size; ++i)
-      where(ranks_[std::size_t(members[std::size_t(i)])]) = std::make_unique<group>(board_, *meetings_.back(), i);
+      where(ranks_[std::size_t(members[std::size_t(i)])]) = side_of(*meetings_.back(), i);
   }
+  std::unique_ptr<communicator> side_of(meeting& m, int i) {
+    if (device_ && !device_->host_memory()) return std::make_unique<device_group>(board_, m, i, *device_);
+    return std::make_unique<group>(board_, m, i);
+  }
+  backend* device_;
   board board_;
   std::size_t small_;
   std::vector<std::unique_ptr<meeting>> meetings_;

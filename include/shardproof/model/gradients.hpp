@@ -8,7 +8,6 @@
 /// A gradient is pending over the ranks that hold copies of a KV head (a part of a fused weight, perhaps), and over axes on which the parameter is Replicate (dp).
 /// Those sums are made once a step, in one message per communicator, not once per use.
 #include <shardproof/model/parameters.hpp>
-#include <shardproof/runtime/math.hpp>
 #include <shardproof/runtime/tape.hpp>
 #include <shardproof/tensor/ops/convert.hpp>
 namespace shardproof {
@@ -84,13 +83,13 @@ inline void sum_gradients(const std::vector<held_alike>& parts, communicator& c)
     });
   }
 }
-/// The squares of the elements of a part.
-inline double squares_of(const held_alike& p) {
+/// into[0] += the squares of a part's elements; those that several ranks hold count once.
+inline void add_squares(const view& into, const held_alike& p) {
   const view g = p.n().g();
-  if (p.count() == g.count()) return device().sum_of_squares(g);
+  if (p.count() == g.count()) return device().sum_of_squares(into, g, 1.0 / p.copies);
   ref some = leaf(g.type, {p.count()});
   device().copy({.dst = some->v(), .src = g, .rows = p.rows, .width = p.width, .dst_row = p.width, .src_row = p.row, .src_at = p.at});
-  return device().sum_of_squares(some->v());
+  device().sum_of_squares(into, some->v(), 1.0 / p.copies);
 }
 inline bool takes_part(const parameter_view& v) { return *v.at && (*v.at)->tracked && !v.frozen; }
 /// Is its gradient this rank's part of a sum? Not if the communicators there are leave nothing to add.
@@ -128,28 +127,49 @@ inline void clear_gradients(const std::vector<parameter_view>& all) {
   for (const auto& v : all) if (*v.at) (*v.at)->clear_gradient();
 }
 
-/// The 2-norm of the whole model's gradient, the same on every rank: shards are summed over tp, whole parameters and copies count
-/// once. Finishes what is pending. One all_reduce.
-inline double gradient_norm(const std::vector<parameter_view>& all) {
+/// The norm of a gradient and what it is to be multiplied by, on the device: reading one waits for it.
+class clipping {
+  ref numbers_;                                          // f64: squares of whole and of cut parameters, norm, factor
+
+ public:
+  clipping() = default;
+  explicit clipping(ref numbers) : numbers_(std::move(numbers)) {}
+  view at(int i, long n = 1) const { return {static_cast<double*>(numbers_->data.get()) + i, dtype::f64, {n}}; }
+  view factor() const { return at(3); }
+  double norm() const { return numbers_ ? device().read(numbers_->v(), 2) : 0; }
+};
+/// The norm of the whole model's gradient and what it is to be multiplied by so that it is at most `limit` (0: no limit), as
+/// torch.nn.utils.clip_grad_norm_. The same on every rank: shards are summed over tp, whole parameters and copies count once.
+/// Finishes what is pending. One all_reduce.
+inline clipping clip(const std::vector<parameter_view>& all, double limit) {
   finish_gradients(all);
-  double whole = 0, cut = 0;
+  ref numbers = leaf(dtype::f64, {4});
+  const clipping c(numbers);
+  device().fill(c.at(0, 2), 0);
   for (const auto& v : all) {
     if (!detail::takes_part(v)) continue;
     std::vector<detail::held_alike> parts;
     detail::each_part(v, parts);
-    for (const auto& p : parts) (v.place.on[0].splits() ? cut : whole) += detail::squares_of(p) / p.copies;
+    for (const auto& p : parts) detail::add_squares(c.at(v.place.on[0].splits() ? 1 : 0), p);
   }
-  if (self.on[0]) self.on[0]->all_reduce(&cut, 1, dtype::f64);
-  return math::sqrt(whole + cut);
+  if (self.on[0]) self.on[0]->all_reduce(c.at(1).p, 1, dtype::f64);
+  device().clip_factor(c.at(2), c.factor(), c.at(0, 2), limit);
+  return c;
 }
+/// The 2-norm of the whole model's gradient; see clip.
+inline double gradient_norm(const std::vector<parameter_view>& all) { return clip(all, 0).norm(); }
 
-/// What gradients are to be multiplied by so that their norm is at most `limit` (0: no limit); as torch.nn.utils.clip_grad_norm_.
-inline double clip_factor(double norm, double limit) { return limit > 0 && norm > limit ? limit / (norm + 1e-6) : 1; }
 /// Scales the gradients in place; returns the norm before.
 inline double clip_gradients(const std::vector<parameter_view>& all, double limit) {
-  const double norm = gradient_norm(all), f = clip_factor(norm, limit);
-  if (f != 1) for (const auto& v : all) if (detail::takes_part(v)) { const view g = (*v.at)->g(); device().apply(unary::scale, g, g, f); }
-  return norm;
+  const clipping c = clip(all, limit);
+  for (const auto& v : all) {
+    if (!detail::takes_part(v)) continue;
+    const view g = (*v.at)->g();
+    const ref by = leaf(g.type, {1});
+    device().cast(by->v(), c.factor());
+    device().multiply(g, g, by->v());
+  }
+  return c.norm();
 }
 
 }  // namespace shardproof

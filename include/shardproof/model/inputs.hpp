@@ -74,4 +74,13 @@ template <class L, class S, class T> auto input_at(const layout_value& p, const 
 template <class M, class S, class T> auto input(const M& m, const S& s, std::span<const T> values) { return detail::input_at<input_layout<M>>(input_place(m), s, values); }
 template <class M, class S, class C> auto input(const M& m, const S& s, const C& values) { return input(m, s, std::span<const typename C::value_type>(values)); }
 
+/// Other elements for a tensor that is there, such as the input of a step that sp::replay runs again: x keeps its memory.
+/// @error SP001 another shape or type.
+template <class D, class L> void assign(const tensor<data, D, L>& x, const tensor<data, D, L>& values) {
+  if (!(x.at->s == values.at->s) || x.at->type != values.at->type)
+    throw error(code::usage, "a tensor is assigned elements of another shape or type.", "make a new tensor, and a new sp::replay for its shape.");
+  if (x.at->s.count()) device().copy({.dst = x.at->v(), .src = values.at->v(), .rows = 1, .width = x.at->s.count()});
+  x.at->forget_views();
+}
+
 }  // namespace shardproof

@@ -7,7 +7,10 @@
 ///     optimizer.step(sp::parameters(model), 3e-4);           // another rate: a schedule is the caller's
 ///
 /// Loshchilov & Hutter, arXiv 1711.05101, as torch.optim.AdamW computes it. 16-bit parameters keep f32 masters.
+#include <array>
 #include <shardproof/model/gradients.hpp>
+#include <shardproof/runtime/math.hpp>
+#include <shardproof/runtime/replay.hpp>
 namespace shardproof {
 
 struct adamw {
@@ -17,7 +20,6 @@ struct adamw {
   struct state { std::string name; ref first, second, master; };
   std::vector<state> states{};                           ///< one per parameter that has been stepped
   long steps = 0;
-  double last_norm = 0;                                  ///< gradient norm of the last step, before clipping
 
   state& state_of(const std::string& name) {
     for (std::size_t i = 0; i < states.size(); ++i) {                      // parameters come in one order, step after step
@@ -29,9 +31,21 @@ struct adamw {
   }
   void step(const std::vector<parameter_view>& all) { step(all, lr); }
   void step(const std::vector<parameter_view>& all, double rate) {
-    last_norm = gradient_norm(all);
-    const double scale = clip_factor(last_norm, clip);
+    advance(rate);
+    update(all);
+  }
+  /// The gradient's norm at the last step, before clipping. Waits for the device.
+  double last_norm() const { return last_.norm(); }
+  /// The two halves of a step. What differs from step to step is set first, so that sp::replay may run the rest again.
+  void advance(double rate) {
     ++steps;
+    now_ = {rate, 1 - math::pow(beta1, double(steps)), 1 - math::pow(beta2, double(steps))};
+    if (!device().captures()) return;
+    if (!schedule_) schedule_ = leaf(dtype::f64, {3});
+    device().from_host(schedule_->v(), now_.data());
+  }
+  void update(const std::vector<parameter_view>& all) {
+    last_ = shardproof::clip(all, clip);
     for (const auto& v : all) {
       if (!detail::takes_part(v)) continue;
       node& w = **v.at;
@@ -52,19 +66,23 @@ struct adamw {
       a.gradient = w.g();
       a.first = s.first->v();
       a.second = s.second->v();
-      a.rate = rate;
+      a.rate = now_[0];
       a.beta1 = beta1;
       a.beta2 = beta2;
       a.eps = eps;
       a.decay = decay_vectors || !(v.is_vector() || v.is_bias()) ? weight_decay : 0;
-      a.correction1 = 1 - math::pow(beta1, double(steps));
-      a.correction2 = 1 - math::pow(beta2, double(steps));
-      a.gradient_scale = scale;
+      a.correction1 = now_[1];
+      a.correction2 = now_[2];
+      if (schedule_) a.schedule = schedule_->v();
+      a.gradient_scale = last_.factor();
       device().adamw(a);
       w.clear_gradient();
       w.forget_views();
     }
   }
+  std::array<double, 3> now_{};                          // rate, and the two corrections
+  ref schedule_{};                                       // the same on the device
+  clipping last_{};
   std::size_t next_ = 0;
 };
 

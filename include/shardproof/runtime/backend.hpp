@@ -9,7 +9,10 @@
 /// Conventions: every view is contiguous and row-major; floating results are f32 or f64 (`compute_type`), weights may also be
 /// bf16 or f16 and are widened; a `d...` argument is a gradient that the kernel ADDS to unless it says otherwise, and a null
 /// view there means "not wanted"; extents of zero are legal everywhere; kernels of one rank run in the order of the calls.
+/// A device may queue them: only `to_host`, `read` and `synchronize` wait, so that a step never does.
+#include <span>
 #include <shardproof/core/error.hpp>
+#include <shardproof/runtime/communicator.hpp>
 #include <shardproof/runtime/shape.hpp>
 namespace shardproof {
 
@@ -65,6 +68,7 @@ struct attention_args {
   long kv_first = 0;            ///< which q heads share a KV head: kv head of q head h is (kv_first + h) / group - kv_first / group
   long group = 1;               ///< query heads per KV head, globally
   long position = 0;            ///< of the first key (a cache that dropped its oldest entries)
+  view length;                  ///< i64 [1]: only so many of the keys are there, and query i stands at position length - seq + i; or null: all. Forward only
 };
 
 /// How a router's logits choose experts, row by row. Shazeer et al., arXiv 1701.06538; the groups are DeepSeek's (arXiv 2412.19437).
@@ -95,7 +99,8 @@ struct adamw_args {
   view stored;                  ///< a bf16 or f16 copy of the weight to refresh; or null
   double rate = 0, beta1 = 0, beta2 = 0, eps = 0, decay = 0;
   double correction1 = 1, correction2 = 1;     ///< 1 - beta^step
-  double gradient_scale = 1;                   ///< from clipping
+  view gradient_scale;          ///< [1] f64, from clipping; null: 1
+  view schedule;                ///< [3] f64: rate, correction1 and correction2, for a step that is queued once and run often; or null
 };
 
 /// y[r, j] (+)= 0 where uniform_at(seed, stream, row[r] + column[j]) < rate, and x[r, j] / (1 - rate) elsewhere. See runtime/rng.hpp.
@@ -115,10 +120,19 @@ struct copy_args {
   bool accumulate = false;
 };
 
+/// dst[o, at[0] + r, j] = src[o, r, j] for o < outer, r < rows, j < width; dst is [outer, room, width]. What would lie outside is not written.
+struct place_args {
+  view dst, src;
+  view at;                      ///< i64 [1], on the device: known only when the kernel runs
+  long outer = 0, room = 0, rows = 0, width = 0;
+};
+
 class backend {
  public:
   virtual ~backend() = default;
   virtual const char* name() const = 0;
+  /// Refuses to start where the device is not there. @error SP504.
+  virtual void require() {}
 
   // ---- memory. Blocks are aligned to 64 bytes and not cleared; release may keep them for the next allocate of that rank.
   virtual void* allocate(std::size_t bytes) = 0;
@@ -127,6 +141,10 @@ class backend {
   virtual void from_host(const view& to, const void* host) = 0;
   /// Waits until this rank's kernels are done.
   virtual void synchronize() {}
+  /// The most bytes this rank's blocks have had together; 0 where nobody counts.
+  virtual double peak_bytes() const { return 0; }
+  /// Bytes that all ranks together may still ask for, on all devices there are; 0 where nobody knows.
+  virtual double available_bytes() const { return 0; }
   /// May the host read and write allocated blocks directly?
   virtual bool host_memory() const { return false; }
 
@@ -145,6 +163,7 @@ class backend {
   virtual void apply(unary f, const view& y, const view& x, double p) = 0;
   virtual void apply_backward(unary f, const view& dx, const view& dy, const view& x, const view& y, double p) = 0;
   virtual void copy(const copy_args&) = 0;
+  virtual void place(const place_args&) = 0;
   virtual void dropout(const dropout_args&) = 0;
 
   // ---- matrix products
@@ -170,9 +189,10 @@ class backend {
   virtual void attention_backward(const attention_args&) = 0;
 
   // ---- tables. ids i64 [rows]; table rows [first, first + table.s[0]) of the global one.
-  /// y[r] = table[ids[r] - first], zero where another rank holds the row.
-  /// The position of the first id outside [from, to), -1 if there is none. A device that would have to wait for itself may say -1.
+  /// The position of the first id outside [from, to), -1 if there is none. A device that would have to wait for itself says -1, and
+  /// throws SP001 with the id where it next waits; such ids read and write nothing.
   virtual long first_outside(const view& ids, long from, long to) = 0;
+  /// y[r] = table[ids[r] - first], zero where another rank holds the row.
   virtual void gather_rows(const view& y, const view& table, const view& ids, long first) = 0;
   /// dtable[ids[r] - first] += dy[r]; the row `padding` (global; -1: none) gets nothing.
   virtual void scatter_rows(const view& dtable, const view& dy, const view& ids, long first, long padding) = 0;
@@ -186,18 +206,58 @@ class backend {
   virtual void row_max(const view& top, const view& logits) = 0;
   /// sum[r] = sum_j exp(logits[r, j] - top[r]); hit[r] = logits[r, labels[r] - first] - top[r], zero where not held or ignored (label < 0).
   virtual void row_exp_sum(const view& sum, const view& hit, const view& logits, const view& top, const view& labels, long first) = 0;
-  /// Sum over rows with label >= 0 of log(sum) - hit, and how many rows those are.
-  virtual double loss_sum(const view& sum, const view& hit, const view& labels, long* rows) = 0;
-  /// dlogits[r, j] += scale * (exp(logits - top) / sum - [j == label - first]) for rows with label >= 0.
-  virtual void cross_entropy_backward(const view& dlogits, const view& logits, const view& top, const view& sum, const view& labels, long first, double scale) = 0;
+  /// total, f64 [2], = the sum over rows with label >= 0 of log(sum) - hit, and how many rows those are.
+  virtual void loss_sum(const view& total, const view& sum, const view& hit, const view& labels) = 0;
+  /// factor[0] = scale / n, and 0 where n is 0; loss[0] = total[0] * factor[0]. n is `tokens`, or total[1] where that is 0. factor is f64.
+  virtual void loss_mean(const view& loss, const view& factor, const view& total, double scale, double tokens) = 0;
+  /// dlogits[r, j] += dloss[0] * factor[0] * (exp(logits - top) / sum - [j == label - first]) for rows with label >= 0.
+  virtual void cross_entropy_backward(const view& dlogits, const view& logits, const view& top, const view& sum, const view& labels, long first,
+                                      const view& factor, const view& dloss) = 0;
   /// index[r] = first + argmax_j x[r, j] (the first of equals), value[r] = that maximum.
   virtual void row_argmax(const view& index, const view& value, const view& x, long first) = 0;
 
   // ---- whole-buffer reductions and the optimizer
-  virtual double sum_of_squares(const view& x) = 0;
+  /// into[0] += by * the sum of x^2, in f64.
+  virtual void sum_of_squares(const view& into, const view& x, double by) = 0;
+  /// norm[0] = sqrt(squares[0] + squares[1]); factor[0] = limit / (norm + 1e-6) where limit > 0 and norm > limit, else 1. All f64.
+  virtual void clip_factor(const view& norm, const view& factor, const view& squares, double limit) = 0;
   virtual double read(const view& x, long i) = 0;            ///< one element, as double
   virtual void adamw(const adamw_args&) = 0;
+
+  // ---- steps that are queued once and run often: see runtime/replay.hpp
+  /// Can this device keep what is queued?
+  virtual bool captures() const { return false; }
+  /// Is what this rank queues kept at the moment, rather than run?
+  virtual bool capturing() const { return false; }
+  /// Of ranks that are captured together one is `first`; the others join it by waiting for its mark.
+  virtual void begin_capture(bool /*first*/) {}
+  virtual void* end_capture() { return nullptr; }
+  virtual void abandon_capture() {}
+  virtual void run_captured(void*) {}
+  virtual void drop_captured(void*) {}
+
+  // ---- ranks of one process on devices whose memory the host cannot read (host_memory() is false): their queues wait for each
+  // other on the device, and each may use the others' buffers. Where the host can, the engine does all of this itself.
+  /// May kernels use this address?
+  virtual bool holds(const void*) const { return true; }
+  /// How far this rank's queue has come, for other ranks to wait for; good until this rank has made three more.
+  virtual void* mark() { return nullptr; }
+  /// What this rank queues from here on waits for another rank's mark.
+  virtual void wait_for(void*) {}
+  /// y[i] = the sum, the greatest or the least over r of from[r][i], in that order; `from` hold y.count() elements of y's type.
+  virtual void reduce_peers(const view&, std::span<const void* const>, reduction) { no_peers(); }
+  /// The same of elements [begin, end) of all buffers, written to all of them.
+  virtual void reduce_peers_in_place(dtype, std::span<void* const>, long, long, reduction) { no_peers(); }
+
+ private:
+  [[noreturn]] void no_peers() const {
+    throw error(code::usage, "this device has no collectives for ranks that are threads.", "implement backend::reduce_peers, or use one rank a process.");
+  }
 };
+
+inline void communicator::begin_capture(backend& device) { device.begin_capture(true); }
+inline void* communicator::end_capture(backend& device) { return device.end_capture(); }
+inline void communicator::run_captured(backend& device, void* step) { device.run_captured(step); }
 
 enum class device_kind : unsigned char { cpu, cuda };
 namespace detail { inline backend* registered_backends[2] = {}; }

@@ -32,6 +32,7 @@ struct traffic_counters {
   }
 };
 
+class backend;
 class communicator {
  public:
   virtual ~communicator() = default;
@@ -50,6 +51,11 @@ class communicator {
   /// The subgroup of ranks that pass the same color, ordered by this group's rank. Owned by this communicator; equal calls give
   /// the same object.
   virtual communicator& split(int color) = 0;
+  // ---- steps that are queued once and run often (runtime/replay.hpp); collective. Ranks whose queues wait for each other are
+  // captured together, others each by itself, which is what these do.
+  virtual void begin_capture(backend& device);
+  virtual void* end_capture(backend& device);
+  virtual void run_captured(backend& device, void* step);
   const traffic_counters& counters() const { return counters_; }
 
  protected:

@@ -22,10 +22,26 @@ template <class T> void attention_as(const attention_args& a) {
     write_block<T>(b, s, result.get(), share.get(), a.y.as<T>());
   });
 }
+/// Of a cache with room: each sequence by itself, over the keys that are there.
+inline void attention_of_length(attention_args a) {
+  const long n = long(*a.length.as<const std::int64_t>()), batch = a.q.s[0];
+  a.length = {};
+  const auto next = [](view& v) { if (v) v.p = v.as<char>() + v.bytes(); };
+  for (view* v : {&a.y, &a.q, &a.k, &a.v, &a.log_sum, &a.segments}) if (*v) v->s = v->s.with(0, 1);
+  for (long b = 0; b < batch; ++b) {
+    attention_args one = a;
+    one.k.s = one.k.s.with(1, n);
+    one.v.s = one.v.s.with(1, n);
+    if (one.segments) one.segments.s = one.segments.s.with(1, n);
+    visit_float(one.y.type, [&](auto zero) { attention_as<decltype(zero)>(one); });
+    for (view* v : {&a.y, &a.q, &a.k, &a.v, &a.log_sum, &a.segments}) next(*v);
+  }
+}
 }  // namespace detail
 
 inline void attention(const attention_args& a) {
   if (!a.y.count()) return;
+  if (a.length) return detail::attention_of_length(a);
   visit_float(a.y.type, [&](auto zero) { detail::attention_as<decltype(zero)>(a); });
 }
 

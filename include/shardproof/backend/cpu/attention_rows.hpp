@@ -67,9 +67,11 @@ template <class F> void for_each_block(const attention_args& a, const attention_
       for (long i = 0; i < s.seq; i += step) {
         block.first = i;
         block.last = std::min(s.seq, i + step);
-        const key_range low = visible_keys(a, s, block.first), high = visible_keys(a, s, block.last - 1);
-        block.keys = low.empty() ? high : high.empty() ? low : key_range{std::min(low.from, high.from), std::max(low.to, high.to)};
-        for (long j = i; j < block.last && block.keys.empty(); ++j) block.keys = visible_keys(a, s, j);
+        block.keys = {};
+        for (long j = i; j < block.last; ++j) {
+          const key_range r = visible_keys(a, s, j), all = block.keys;
+          if (!r.empty()) block.keys = all.empty() ? r : key_range{std::min(all.from, r.from), std::max(all.to, r.to)};
+        }
         f(static_cast<const query_block&>(block));
       }
     }

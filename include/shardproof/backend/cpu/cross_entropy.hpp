@@ -4,7 +4,7 @@
 ///
 ///     cpu::row_max(top, logits);                            // then all-reduce(max)
 ///     cpu::row_exp_sum(sum, hit, logits, top, labels, first);    // then all-reduce(sum)
-///     double loss = cpu::loss_sum(sum, hit, labels, &rows);
+///     cpu::loss_sum(total, sum, hit, labels); cpu::loss_mean(loss, factor, total, 1, 0);
 #include <cmath>
 #include <shardproof/backend/cpu/operand.hpp>
 #include <shardproof/backend/cpu/softmax.hpp>
@@ -40,7 +40,7 @@ inline void row_exp_sum(const view& sum, const view& hit, const view& logits, co
   });
 }
 
-inline double loss_sum(const view& sum, const view& hit, const view& labels, long* rows) {
+inline void loss_sum(const view& total, const view& sum, const view& hit, const view& labels) {
   const auto* const label = labels.as<const std::int64_t>();
   double loss = 0;
   long counted = 0;
@@ -52,17 +52,24 @@ inline double loss_sum(const view& sum, const view& hit, const view& labels, lon
         ++counted;
       }
   });
-  if (rows) *rows = counted;
-  return loss;
+  total.as<double>()[0] = loss;
+  total.as<double>()[1] = double(counted);
+}
+inline void loss_mean(const view& loss, const view& factor, const view& total, double scale, double tokens) {
+  const double n = tokens > 0 ? tokens : total.as<double>()[1];
+  *factor.as<double>() = n > 0 ? scale / n : 0;
+  visit_float(loss.type, [&](auto zero) { *loss.as<decltype(zero)>() = decltype(zero)(total.as<double>()[0] * *factor.as<double>()); });
 }
 
-inline void cross_entropy_backward(const view& dlogits, const view& logits, const view& top, const view& sum, const view& labels, long first, double scale) {
+inline void cross_entropy_backward(const view& dlogits, const view& logits, const view& top, const view& sum, const view& labels, long first,
+                                   const view& factor, const view& dloss) {
   const detail::row_shape s = detail::rows_of(logits, top);
   const auto* const label = labels.as<const std::int64_t>();
   visit_float(dlogits.type, [&](auto zero) {
     using T = decltype(zero);
     using V = vec<T>;
     const operand<T> x(logits), largest(top), sums(sum);
+    const double scale = double(*dloss.as<const T>()) * *factor.as<const double>();
     for (long r = 0; r < s.rows; ++r) {
       if (label[r] < 0) continue;
       T* const to = dlogits.as<T>() + r * s.n;

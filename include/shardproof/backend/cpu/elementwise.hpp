@@ -6,6 +6,7 @@
 ///     cpu::accumulate(db, dy, 1);               // db[j] += sum_r dy[r, j]
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <shardproof/backend/cpu/operand.hpp>
 #include <shardproof/runtime/backend.hpp>
 namespace shardproof::cpu {
@@ -136,6 +137,15 @@ inline void accumulate(const view& y, const view& x, double scale) {
   });
 }
 
+/// See place_args.
+inline void place(const place_args& a) {
+  const long first = long(*a.at.as<const std::int64_t>());
+  const std::size_t bytes = std::size_t(a.width) * bytes_of(a.dst.type);
+  for (long o = 0; o < a.outer; ++o)
+    for (long r = 0; r < a.rows; ++r)
+      if (const long row = first + r; row >= 0 && row < a.room && bytes)
+        std::memcpy(a.dst.as<char>() + std::size_t(o * a.room + row) * bytes, a.src.as<const char>() + std::size_t(o * a.rows + r) * bytes, bytes);
+}
 inline void copy(const copy_args& x) {
   if (x.rows <= 0 || x.width <= 0) return;
   if (x.accumulate) {

@@ -9,23 +9,31 @@
 namespace shardproof::cpu {
 
 /// In double whatever the type: squares of f32 gradients neither overflow nor vanish.
-inline double sum_of_squares(const view& x) {
-  return visit_float(compute_type(x.type), [&](auto zero) {
+inline void sum_of_squares(const view& into, const view& x, double by) {
+  visit_float(compute_type(x.type), [&](auto zero) {
     const operand<decltype(zero)> in(x);
-    return sum_wide(x.count(), [](const vec<double>& v) -> vec<double> { return v * v; }, in.p);
+    *into.as<double>() += by * sum_wide(x.count(), [](const vec<double>& v) -> vec<double> { return v * v; }, in.p);
   });
+}
+/// As torch.nn.utils.clip_grad_norm_.
+inline void clip_factor(const view& norm, const view& factor, const view& squares, double limit) {
+  const double n = std::sqrt(squares.as<double>()[0] + squares.as<double>()[1]);
+  *norm.as<double>() = n;
+  *factor.as<double>() = limit > 0 && n > limit ? limit / (n + 1e-6) : 1;
 }
 
 /// w -= rate decay w; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= rate (m / correction1) / (sqrt(v / correction2) + eps).
 inline void adamw(const adamw_args& a) {
   const long n = a.weight.count();
+  const double* const schedule = a.schedule.as<const double>();
+  const double rate = schedule ? schedule[0] : a.rate, correction1 = schedule ? schedule[1] : a.correction1, correction2 = schedule ? schedule[2] : a.correction2;
   visit_float(a.weight.type, [&](auto zero) {
     using T = decltype(zero);
     using V = vec<T>;
     const operand<T> gradient(a.gradient);
     T *const w = a.weight.as<T>(), *const m = a.first.as<T>(), *const v = a.second.as<T>();
-    const T keep1 = T(a.beta1), take1 = T(1 - a.beta1), keep2 = T(a.beta2), take2 = T(1 - a.beta2), eps = T(a.eps), scale = T(a.gradient_scale);
-    const T shrink = T(1 - a.rate * a.decay), step = T(a.rate / a.correction1), spread = T(1 / std::sqrt(a.correction2));
+    const T keep1 = T(a.beta1), take1 = T(1 - a.beta1), keep2 = T(a.beta2), take2 = T(1 - a.beta2), eps = T(a.eps), scale = a.gradient_scale ? T(*a.gradient_scale.as<const double>()) : T(1);
+    const T shrink = T(1 - rate * a.decay), step = T(rate / correction1), spread = T(1 / std::sqrt(correction2));
     const auto update = [&](V& weight, V& first, V& second, const V& raw) {
       const V g = raw * scale;
       first = keep1 * first + take1 * g;

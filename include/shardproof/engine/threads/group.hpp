@@ -8,16 +8,12 @@
 ///
 /// A large all_reduce is two-shot: rank r reduces part r of all buffers and writes the result into all of them, so that each rank
 /// reads and writes every byte of one buffer once. A small one is one-shot: each rank reduces everything for itself.
-#include <shardproof/engine/threads/reduce.hpp>
-#include <shardproof/engine/threads/rendezvous.hpp>
-#include <shardproof/engine/threads/stopwatch.hpp>
+#include <shardproof/engine/threads/participant.hpp>
 namespace shardproof::in_process {
 
-class group final : public communicator, private rendezvous {
+class group final : public participant {
  public:
-  group(board& b, meeting& m, int rank) : rendezvous(b, m, rank), from_(std::size_t(m.size())), to_(std::size_t(m.size())) {}
-  int rank() const override { return rank_; }
-  int size() const override { return size_; }
+  group(board& b, meeting& m, int rank) : participant(b, m, rank), from_(std::size_t(m.size())), to_(std::size_t(m.size())) {}
 
   void all_reduce(void* p, long count, dtype t, reduction how = reduction::sum) override {
     const stopwatch watch;
@@ -87,13 +83,7 @@ class group final : public communicator, private rendezvous {
     keep(c, send_counts, receive_counts);
     lend(c, send, bytes);
     meet();
-    for (int a = 0; a < size_; ++a)
-      for (int b = 0; b < size_; ++b)
-        if (theirs(a).counts[b] != theirs(b).counts[size_ + a]) [[unlikely]]
-          quarrel(a, b,
-                  "; rank " + std::to_string(meeting_.world_rank(a)) + " sends count " + std::to_string(theirs(a).counts[b]) +
-                      ", rank " + std::to_string(meeting_.world_rank(b)) + " expects " +
-                      std::to_string(theirs(b).counts[size_ + a]));
+    compare_pairs();
     auto* out = static_cast<std::byte*>(receive);
     for (int r = 0; r < size_; ++r) {
       const std::size_t n = std::size_t(receive_counts[std::size_t(r)]) * bytes_of(t);
@@ -109,10 +99,7 @@ class group final : public communicator, private rendezvous {
   void broadcast(void* p, long count, dtype t, int root) override {
     const stopwatch watch;
     const std::size_t bytes = checked(operation::broadcast, p, count, t);
-    if (root < 0 || root >= size_)
-      throw error(code::usage,
-                  "broadcast from root " + std::to_string(root) + " in a group of " + std::to_string(size_) + " ranks.",
-                  "pass a rank of this group.");
+    check_root(root);
     call& c = begin(operation::broadcast, t);
     c.root = root;
     c.amount = count;
@@ -123,75 +110,14 @@ class group final : public communicator, private rendezvous {
     tally(operation::broadcast, double(bytes), watch);  // on every rank, as the ledger does
   }
 
-  void barrier() override {
-    const stopwatch watch;
-    begin(operation::barrier, dtype::u8);
-    meet();
-    tally(operation::barrier, 0, watch);
-  }
-
-  communicator& split(int color) override {
-    begin(operation::split, dtype::u8).amount = color;
-    meet();
-    std::vector<int> members;
-    int place = 0;
-    for (int r = 0; r < size_; ++r)
-      if (theirs(r).amount == color) {
-        if (r == rank_) place = int(members.size());
-        members.push_back(r);
-      }
-    auto& g = parts_[members];
-    if (!g) g = std::make_unique<group>(board_, meeting_.part(members), place);
-    return *g;
-  }
-
  private:
-  static long sum(std::span<const long> counts) {
-    long s = 0;
-    for (long n : counts) s += n;
-    return s;
-  }
-  /// Where part r begins in a large all_reduce; no two ranks write to one cache line.
-  long cut(int r, long count, dtype t) const {
-    const long line = 64 / long(bytes_of(t)), lines = (count + line - 1) / line;
-    return std::min(count, lines * r / size_ * line);
-  }
+  std::unique_ptr<participant> part_of(meeting& m, int place) override { return std::make_unique<group>(board_, m, place); }
   static void put(void* to, const void* from, std::size_t bytes) {
     if (bytes && to != from) std::memcpy(to, from, bytes);
   }
 
-  // ---- arguments: refused before the others see anything of this call
-  std::size_t checked(operation o, const void* p, long count, dtype t) const {
-    if (count < 0)
-      throw error(code::usage, name_of(o) + std::string(" of ") + std::to_string(count) + " elements.",
-                  "pass a count of zero or more.");
-    if (count > 0 && !p)
-      throw error(code::usage, name_of(o) + std::string(" of ") + std::to_string(count) + " elements at a null pointer.",
-                  "pass the buffer; only a count of zero may come without.");
-    return std::size_t(count) * bytes_of(t);
-  }
-  long checked(operation o, std::span<const long> counts) const {
-    if (counts.size() != std::size_t(size_))
-      throw error(code::usage,
-                  name_of(o) + std::string(" with ") + std::to_string(counts.size()) + " counts in a group of " +
-                      std::to_string(size_) + " ranks.",
-                  "pass one count a rank.");
-    for (long n : counts)
-      if (n < 0)
-        throw error(code::usage, name_of(o) + std::string(" with a count of ") + std::to_string(n) + ".",
-                    "pass counts of zero or more.");
-    return sum(counts);
-  }
-
-  void tally(operation o, double bytes, const stopwatch& watch) {
-    ++counters_.calls[int(o)];
-    counters_.bytes[int(o)] += bytes;
-    counters_.seconds += watch.seconds();
-  }
-
   std::vector<const void*> from_;
   std::vector<void*> to_;
-  std::map<std::vector<int>, std::unique_ptr<group>> parts_;
 };
 
 }  // namespace shardproof::in_process

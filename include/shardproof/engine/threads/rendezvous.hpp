@@ -21,7 +21,7 @@ namespace shardproof::in_process {
 class rendezvous {
  protected:
   rendezvous(board& b, meeting& m, int rank) : board_(b), meeting_(m), rank_(rank), size_(m.size()), phase_(m.first()) {
-    for (auto& c : counts_) c.resize(2 * std::size_t(size_));
+    for (auto& c : counts_) c.resize(2 * std::size_t(size_) + 1);
   }
 
   /// The announcement of the next collective, to be completed before `meet`. Throws if the run has failed.
@@ -56,6 +56,18 @@ class rendezvous {
     c.amount = std::int64_t(h);
   }
 
+  /// Announces how far this rank's queue on its device has come: the others' queues wait for that, not the others.
+  void carry(call& c, phase_number n, void* mark) {
+    auto& kept = counts_[n & 1];
+    kept.back() = long(reinterpret_cast<std::intptr_t>(mark));
+    c.counts = kept.data();
+  }
+  /// Of rank r, in the present phase; null if it has none.
+  void* mark_of(int r) const {
+    const long* counts = theirs(r).counts;
+    return counts ? reinterpret_cast<void*>(std::intptr_t(counts[2 * size_])) : nullptr;
+  }
+
   /// Waits for all, and compares what they announce.
   void meet() {
     meeting_.publish(rank_, phase_);
@@ -70,11 +82,14 @@ class rendezvous {
     if (lent_ && board_.failed()) [[unlikely]]
       withdraw();
   }
+  bool has_lent() const { return lent_; }
   /// Ends the use of lent buffers, if there were any.
-  void part() {
+  void part(void* mark = nullptr) {
     if (!lent_) return;
-    const call& c = theirs(rank_);
-    meeting_.publish(rank_, ++phase_);
+    const call c = theirs(rank_);
+    ++phase_;
+    if (mark) carry(meeting_.announcement(rank_, phase_) = c, phase_, mark);
+    meeting_.publish(rank_, phase_);
     wait(phase_, false);
     if (board_.failed()) [[unlikely]]
       board_.stop(c);  // someone may have withdrawn, and its share of the result is missing
@@ -143,6 +158,7 @@ class rendezvous {
   board& board_;
   meeting& meeting_;
   const int rank_, size_;
+  phase_number phase_;
 
  private:
   struct alignas(64) block {
@@ -150,7 +166,6 @@ class rendezvous {
   };
   static constexpr std::chrono::milliseconds slice{10};  ///< between two looks at the board while asleep
 
-  phase_number phase_;
   std::uint32_t index_ = 0;
   bool lent_ = false;
   std::vector<long> counts_[2];

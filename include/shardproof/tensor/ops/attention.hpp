@@ -11,7 +11,11 @@
 namespace shardproof {
 
 /// Keys and values, this step's and the cached ones.
-template <class K, class V> struct key_value { K k; V v; };
+template <class K, class V> struct key_value {
+  K k;
+  V v;
+  const node* counted = nullptr;                       ///< of a cache with room: i64, its second element says how many of the keys are there
+};
 template <class T> inline constexpr bool is_key_value = false;
 template <class K, class V> inline constexpr bool is_key_value<key_value<K, V>> = true;
 
@@ -26,12 +30,13 @@ struct mask {
 };
 
 namespace erased {
-struct attention_state { mask m; long kv_first, group; bool sinks; };
+struct attention_state { mask m; long kv_first, group; bool sinks; std::int64_t* length; };
 inline attention_args arguments(const attention_state& z, const view& q, const view& k, const view& v) {
   attention_args a;
   a.q = q; a.k = k; a.v = v;
   a.scale = z.m.scale; a.softcap = z.m.softcap; a.window = z.m.window; a.chunk = z.m.chunk; a.causal = z.m.causal;
   a.kv_first = z.kv_first; a.group = z.group;
+  if (z.length) a.length = {z.length, dtype::i64, {1}};
   return a;
 }
 inline void pull_attention(node& y) {
@@ -47,9 +52,9 @@ inline void pull_attention(node& y) {
   if (z.sinks) { a.sinks = y.in[3]->v(); if (y.in[3]->tracked) a.dsinks = y.in[3]->g(); }
   device().attention_backward(a);
 }
-inline ref attention(const ref& q0, const ref& k0, const ref& v0, const ref& sinks0, const shape& s, const mask& m, long kv_first, long group) {
+inline ref attention(const ref& q0, const ref& k0, const ref& v0, const ref& sinks0, const shape& s, const mask& m, long kv_first, long group, const node* counted) {
   const ref q = widened(q0), k = widened(k0), v = widened(v0), sinks = sinks0 ? widened(sinks0) : ref{};
-  const attention_state z{m, kv_first, group, bool(sinks)};
+  const attention_state z{m, kv_first, group, bool(sinks), counted && !self.dry ? static_cast<std::int64_t*>(counted->data.get()) + 1 : nullptr};
   ref y = record(q->type, s, {&q, &k, &v, &sinks}, pull_attention, z);
   if (y->tracked) y->saved[0] = leaf(q->type, {q->s[0], q->s[2], q->s[1]});
   if (live(y)) {
@@ -76,6 +81,7 @@ template <class Heads, class KvHeads, class Keys, class Features> struct attenti
   mask m;
   long heads = 0, kv_heads = 0;                        ///< global
   const extent_table* table = nullptr;
+  const node* counted = nullptr;
   static constexpr outcome rule(placement q, placement k, placement v) { return rules::attention(q, k, v, &info<Heads>, &info<KvHeads>, &info<Keys>, &info<Features>); }
   static constexpr outcome rule(placement q, placement k, placement v, placement sinks) {
     const outcome o = rule(q, k, v);
@@ -92,7 +98,7 @@ template <class Heads, class KvHeads, class Keys, class Features> struct attenti
     if (p.splits() && p.d == &info<Heads>) first = block_of(p.d, heads, rank_on(), ranks_on(), table).begin;
     ref sink;
     ((sink = sinks.at), ...);
-    return erased::attention(q.at, k.at, v.at, sink, s, m, first, group);
+    return erased::attention(q.at, k.at, v.at, sink, s, m, first, group, counted);
   }
 };
 // Facts of SP114.
@@ -118,7 +124,7 @@ constexpr auto attention(const Q& q, const KV& kv, const mask& m = {}, const Sin
     s.n[n - 1] = kv.v.sizes.n[n - 1];
     if (!s.table) s.table = kv.k.sizes.table;
     return apply<free_operation<op>, to>::op(
-        op{double(kv.k.sizes.n[n - 3]), double(q.sizes.n[n - 1]), m, q.sizes.n[n - 2], kv.k.sizes.n[n - 2], s.table}, s, q, kv.k, kv.v, sinks.seen_by(q)...);
+        op{double(kv.k.sizes.n[n - 3]), double(q.sizes.n[n - 1]), m, q.sizes.n[n - 2], kv.k.sizes.n[n - 2], s.table, kv.counted}, s, q, kv.k, kv.v, sinks.seen_by(q)...);
   }
 }
 template <class Q, class KV, class... More> requires (!(tensor_like<Q> && is_key_value<KV>))

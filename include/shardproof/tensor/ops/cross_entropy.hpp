@@ -17,19 +17,20 @@ struct loss_options {
 };
 
 namespace erased {
-struct loss_state { long first; double factor; };
+struct loss_state { long first; };
+/// total, count and factor, which stay on the device: no step waits for them.
+inline view loss_numbers(const node& n, int at, long count) { return {static_cast<double*>(n.data.get()) + at, dtype::f64, {count}}; }
 inline void pull_cross_entropy(node& y) {
-  const auto [first, factor] = state_of<loss_state>(y);
-  const double dy = device().read(y.g(), 0);
   if (y.in[0]->tracked)
-    device().cross_entropy_backward(y.in[0]->g(), y.in[0]->v(), y.saved[0]->v(), y.saved[1]->v(), y.in[1]->v(), first, dy * factor);
+    device().cross_entropy_backward(y.in[0]->g(), y.in[0]->v(), y.saved[0]->v(), y.saved[1]->v(), y.in[1]->v(), state_of<loss_state>(y).first,
+                                    loss_numbers(*y.in[2], 2, 1), y.g());
 }
 /// `row_axes`: bit a says that rows are cut on axis a; their count is summed there.
 [[gnu::noinline]] inline ref cross_entropy(const ref& logits, const ref& labels, long first, bool cut, unsigned row_axes, const loss_options& o) {
   const dtype t = compute_type(logits->type);
   const long rows = logits->s.lead(1);
-  ref y = record(t, shape{}, {&logits, &labels}, pull_cross_entropy, loss_state{first, 1});
-  const ref top = leaf(t, {rows}), both = leaf(t, {2, rows});
+  const ref numbers = leaf(dtype::f64, {3}), top = leaf(t, {rows}), both = leaf(t, {2, rows});
+  ref y = record(t, shape{}, {&logits, &labels, &numbers}, pull_cross_entropy, loss_state{first});
   if (!live(y)) return y;
   const std::size_t bytes = std::size_t(rows) * bytes_of(t);
   const view sum{both->data.get(), t, {rows}}, hit{static_cast<char*>(both->data.get()) + bytes, t, {rows}};
@@ -38,16 +39,11 @@ inline void pull_cross_entropy(node& y) {
   if (c) c->all_reduce(top->data.get(), rows, t, reduction::max);
   device().row_exp_sum(sum, hit, logits->v(), top->v(), labels->v(), first);
   if (c) c->all_reduce(both->data.get(), 2 * rows, t);
-  long counted = 0;
-  double total = device().loss_sum(sum, hit, labels->v(), &counted);
-  double n = double(counted);
-  for (std::size_t a = 0; a < max_axes; ++a) if ((row_axes >> a & 1) && self.on[a]) self.on[a]->all_reduce(&n, 1, dtype::f64);
-  if (o.tokens > 0) n = o.tokens;
+  device().loss_sum(loss_numbers(*numbers, 0, 2), sum, hit, labels->v());
+  for (std::size_t a = 0; a < max_axes; ++a) if ((row_axes >> a & 1) && self.on[a]) self.on[a]->all_reduce(loss_numbers(*numbers, 1, 1).p, 1, dtype::f64);
   // No label that counts: the mean of nothing is 0 here (0/0 in transformers), and nothing gets a gradient.
-  const double factor = n > 0 ? o.scale / n : 0;
-  device().fill(y->v(), total * factor);
+  device().loss_mean(y->v(), loss_numbers(*numbers, 2, 1), loss_numbers(*numbers, 0, 2), o.scale, o.tokens);
   if (y->tracked) {
-    state_of<loss_state>(*y).factor = factor;
     y->saved[0] = top;
     y->saved[1] = both;                                // its first half is `sum`
   }

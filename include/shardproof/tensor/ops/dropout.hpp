@@ -47,6 +47,8 @@ struct dropout {
   static constexpr outcome rule(placement x) { return rules::linear_map(x); }                       // the mask is the same for every addend
   constexpr void charge(bill& b) const { b.flops(1, 1); }
   ref run(const shape&, const auto& x) const {
+    if (!self.dry && device().capturing())
+      throw error(code::usage, "a captured step drops elements, and would drop the same ones each time it runs.", "train without dropout, or without sp::replay.");
     dropout_state& now = self.dropout;
     const random_block mixed = philox(now.step, now.calls++, now.seed);
     const erased::dropout_state s{rate, now.seed, std::uint64_t(mixed.at[0]) << 32 | mixed.at[1]};

@@ -1,0 +1,149 @@
+#pragma once
+/// @file
+/// Elementwise kernels: fill, cast, add, multiply, their gradients. Shapes repeat over leading extents.
+///
+///     cuda::add(y, x, bias);                     // y[r, j] = x[r, j] + bias[j]
+///     cuda::accumulate(db, dy, 1);               // db[j] += sum_r dy[r, j]
+///
+/// Every operand is moved once (multiply_backward reads dy once for each of da and db); one or two FLOP an element.
+/// Tilings: map.cuh, and columns.cuh where repeats are summed.
+#include <cmath>
+#include <type_traits>
+#include <shardproof/backend/cuda/columns.cuh>
+#include <shardproof/backend/cuda/map.cuh>
+#include <shardproof/runtime/shape.hpp>
+namespace shardproof::cuda {
+
+namespace detail {
+template <class T> inline constexpr bool is_16_bit = std::is_same_v<T, bf16> || std::is_same_v<T, f16>;
+template <class T> inline constexpr bool is_real = std::is_same_v<T, float> || std::is_same_v<T, double> || is_16_bit<T>;
+
+/// In f32 what is stored in 16 bits, anything else as it is.
+template <class T> using filled = std::conditional_t<is_16_bit<T>, float, T>;
+template <class T> struct constant_of { T value; __device__ T operator()() const { return value; } };
+template <class T> struct unchanged { __device__ T operator()(T x) const { return x; } };
+template <class T> struct sum_of { __device__ T operator()(T b, T a) const { return a + b; } };
+template <class T> struct product_of { __device__ T operator()(T b, T a) const { return a * b; } };
+template <class T> struct added_product { __device__ T operator()(T b, T old, T g) const { return old + g * b; } };
+template <class T> struct added_multiple { T by; __device__ T operator()(T old, T x) const { return old + by * x; } };
+template <class T, class U> struct element_of {
+  const U* p;
+  long n;
+  __device__ T operator()(long r, long j) const { return load<T>(p, r * n + j); }
+};
+template <class T, class U> struct product_at {
+  const T* g;
+  const U* a;
+  long n;
+  __device__ T operator()(long r, long j) const { return load<T>(g, r * n + j) * load<T>(a, r * n + j); }
+};
+
+/// f(U{}) with the C++ type of a floating view.
+template <class F> void visit_real(dtype t, F&& f) {
+  visit(t, [&](auto zero) { if constexpr (is_real<decltype(zero)>) f(zero); });
+}
+/// From 16 bits by way of f32, exactly; i64 to 16 bits by way of f64, as on the host.
+template <class T, class U> inline constexpr bool is_long_to_16_bit = std::is_same_v<U, std::int64_t> && is_16_bit<T>;
+template <class T, class U> using cast_by = std::conditional_t<is_16_bit<U>, float, std::conditional_t<is_long_to_16_bit<T, U>, double, U>>;
+}  // namespace detail
+
+inline void fill(const view& y, double value) {
+  const long n = y.count();
+  if (n == 0) return;
+  if (value == 0 && !std::signbit(value)) return check(cudaMemsetAsync(y.p, 0, y.bytes(), own_queue().stream), "a clear");
+  visit(y.type, [&](auto zero) {
+    using T = decltype(zero);
+    using C = detail::filled<T>;
+    map<C>("fill", y.as<T>(), n, detail::constant_of<C>{static_cast<C>(value)});
+  });
+}
+
+inline void cast(const view& y, const view& x) {
+  const long n = y.count();
+  if (n == 0 || (y.type == x.type && y.p == x.p)) return;
+  if (y.type == x.type) return check(cudaMemcpyAsync(y.p, x.p, y.bytes(), cudaMemcpyDefault, own_queue().stream), "a copy");
+  visit(y.type, [&](auto to) {
+    visit(x.type, [&](auto from) {
+      using T = decltype(to);
+      using U = decltype(from);
+      using C = detail::cast_by<T, U>;
+      map<C>("cast", y.as<T>(), n, detail::unchanged<C>{}, x.as<const U>());
+    });
+  });
+}
+
+/// The values of a floating view as T: its own memory, or a converted copy that goes back behind the kernels of this scope.
+template <class T> class converted {
+  view copy_;
+
+ public:
+  const T* p = nullptr;
+  explicit converted(const view& v) : p(v.as<const T>()) {
+    if (!v || sizeof(T) == bytes_of(v.type)) return;
+    copy_ = {nullptr, sizeof(T) == 8 ? dtype::f64 : dtype::f32, v.s};
+    copy_.p = take(copy_.bytes());
+    cast(copy_, v);
+    p = copy_.as<const T>();
+  }
+  converted(const converted&) = delete;
+  converted& operator=(const converted&) = delete;
+  ~converted() { give(copy_.p, copy_.bytes()); }
+};
+
+namespace detail {
+/// y[r, j] = f(b[j], a[r, j]); b is read as it is stored.
+template <class T, class F> void combine(const char* name, const view& y, const view& a, const view& b, F f) {
+  const long n = b.count(), total = y.count();
+  if (!total) return;
+  const converted<T> p(a);
+  visit_real(b.type, [&](auto u) { map_rows<T>(name, y.as<T>(), total / n, n, f, b.as<const decltype(u)>(), p.p); });
+}
+}  // namespace detail
+
+inline void add(const view& y, const view& a, const view& b) {
+  visit_float(y.type, [&](auto zero) { detail::combine<decltype(zero)>("add", y, a, b, detail::sum_of<decltype(zero)>{}); });
+}
+inline void multiply(const view& y, const view& a, const view& b) {
+  visit_float(y.type, [&](auto zero) { detail::combine<decltype(zero)>("multiply", y, a, b, detail::product_of<decltype(zero)>{}); });
+}
+
+inline void multiply_backward(const view& da, const view& db, const view& dy, const view& a, const view& b) {
+  const long n = b.count(), total = dy.count();
+  if (!total) return;
+  visit_float(dy.type, [&](auto zero) {
+    using T = decltype(zero);
+    const converted<T> g(dy);
+    if (da)
+      detail::visit_real(b.type, [&](auto u) {
+        map_rows<T>("multiply_backward", da.as<T>(), total / n, n, detail::added_product<T>{}, b.as<const decltype(u)>(), da.as<const T>(), g.p);
+      });
+    if (!db) return;
+    detail::visit_real(a.type, [&](auto u) {
+      using U = decltype(u);
+      if (n == total) map<T>("multiply_backward", db.as<T>(), n, detail::added_product<T>{}, a.as<const U>(), db.as<const T>(), g.p);
+      else add_columns("multiply_backward", db.as<T>(), total / n, n, detail::product_at<T, U>{g.p, a.as<const U>(), n});
+    });
+  });
+}
+
+inline void accumulate(const view& y, const view& x, double scale) {
+  const long n = y.count(), total = x.count();
+  if (!n || !total) return;
+  visit_float(y.type, [&](auto zero) {
+    using T = decltype(zero);
+    detail::visit_real(x.type, [&](auto u) {
+      using U = decltype(u);
+      if (n == total) map<T>("accumulate", y.as<T>(), n, detail::added_multiple<T>{T(scale)}, y.as<const T>(), x.as<const U>());
+      else add_columns("accumulate", y.as<T>(), total / n, n, detail::element_of<T, U>{x.as<const U>(), n}, scale);
+    });
+  });
+}
+
+/// One element, as double; waits.
+inline double read(const view& x, long i) {
+  unsigned char host[8];
+  download(host, {x.as<char>() + i * long(bytes_of(x.type)), x.type, {1}});
+  return read_element(x.type, host);
+}
+
+}  // namespace shardproof::cuda

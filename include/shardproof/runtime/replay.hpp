@@ -1,0 +1,57 @@
+#pragma once
+/// @file
+/// A step that is queued once and run often: on a GPU a CUDA graph, so that a step of a thousand kernels is one launch.
+///
+///     sp::replay step;                                     // of this rank; every rank has one and calls it alike
+///     for (long i = 0; i < steps; ++i) { sp::refill(ids, batch(i));  optimizer.advance(rate(i));
+///       step([&] { auto loss = sp::cross_entropy(model.forward(ids, sp::no_cache), labels);  sp::backward(loss);  optimizer.update(all); }); }
+///
+/// The first call runs the body, which makes what later calls share (optimizer states, tables); the second captures it and runs
+/// that; the others run it again without calling the body. The body must do the same each time: shapes, branches, tensors of
+/// outside. It may not read numbers of the device (SP001), nor drop elements (SP001: the same ones would fall each time).
+/// Results are tensors that the body assigns to variables of outside; they are read between calls. Devices that capture nothing run the body.
+#include <utility>
+#include <shardproof/runtime/context.hpp>
+namespace shardproof {
+
+class replay {
+  void* step_ = nullptr;
+  backend* device_ = nullptr;
+  bool warm_ = false;
+
+ public:
+  replay() = default;
+  replay(const replay&) = delete;
+  replay& operator=(const replay&) = delete;
+  ~replay() { clear(); }
+
+  /// Has the body been captured?
+  bool captured() const { return step_ != nullptr; }
+  /// Forgets what was captured: for other shapes.
+  void clear() {
+    if (step_) device_->drop_captured(std::exchange(step_, nullptr));
+    warm_ = false;
+  }
+  template <class F> void operator()(F&& body) {
+    if (!device().captures() || !std::exchange(warm_, true)) return void(body());
+    if (!step_) capture(body);
+    if (self.world) self.world->run_captured(*device_, step_);
+    else device_->run_captured(step_);
+  }
+
+ private:
+  template <class F> void capture(F& body) {
+    device_ = &device();
+    if (self.world) self.world->begin_capture(*device_);
+    else device_->begin_capture(true);
+    try {
+      body();
+      step_ = self.world ? self.world->end_capture(*device_) : device_->end_capture();
+    } catch (...) {
+      device_->abandon_capture();
+      throw;
+    }
+  }
+};
+
+}  // namespace shardproof

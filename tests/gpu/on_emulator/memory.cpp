@@ -1,0 +1,95 @@
+// Memory of device cuda on the emulator: what is asked for in vain, ids that name no row, addresses of the host.
+#include <string>
+#include <catch2/catch.hpp>
+#include <cuda_runtime.h>
+#include <shardproof/engine/threads.hpp>
+#include <shardproof/shardproof.hpp>
+#include "unit/conformance.hpp"
+using namespace conformance;
+using Catch::Matchers::Contains;
+
+namespace {
+sp::backend& gpu() { return sp::backend_of(sp::device_kind::cuda); }
+template <class F> std::string refusal(F f) {
+  try { f(); } catch (const sp::error& e) { return e.what(); }
+  return "no error";
+}
+}  // namespace
+
+TEST_CASE("a tensor that does not fit is refused with what was asked for and what there is", "[gpu]") {
+  const std::size_t before = cuda_emulated::memory_used;
+  cuda_emulated::memory_limit = before + 1000000;
+  const std::string text = refusal([] { (void)gpu().allocate(3000000); });
+  CHECK_THAT(text, Contains("shardproof[SP506]"));
+  CHECK_THAT(text, Contains("a tensor of 3000000 bytes"));
+  CHECK_THAT(text, Contains("1 MB of "));
+  CHECK_THAT(text, Contains("Fix:"));
+  void* const p = gpu().allocate(900000);                                    // nothing was lost
+  CHECK(gpu().available_bytes() == 100000);
+  gpu().release(p, 900000);
+  cuda_emulated::memory_limit = std::size_t(1) << 40;
+  CHECK(cuda_emulated::memory_used == before);
+}
+
+TEST_CASE("without a device the refusal is SP504, before anything runs", "[gpu]") {
+  cuda_emulated_devices = 0;
+  std::string text;
+  std::thread fresh([&] { text = refusal([] { sp::run({.mesh = {.tp = 2}, .device = sp::device_kind::cuda}, [] {}); }); });     // a thread that has no queue yet
+  fresh.join();
+  cuda_emulated_devices = 1;
+  CHECK_THAT(text, Contains("shardproof[SP504]"));
+  CHECK_THAT(text, Contains("no CUDA-capable device is detected"));
+  CHECK_THAT(text, Contains("--device cpu"));
+}
+
+TEST_CASE("ids that name no row are told by the next call that waits, once, and read nothing", "[gpu]") {
+  for (const long bad : {131l, -1l, 1l << 40}) {
+    const on_device table(gpu(), sp::dtype::f32, {4, 2}, noise(8, 1)), ids(gpu(), sp::dtype::i64, {3}, {1, double(bad), 2}), y(gpu(), sp::dtype::f32, {3, 2});
+    CHECK(gpu().first_outside(ids.v, 0, 4) == -1);
+    gpu().gather_rows(y.v, table.v, ids.v, 0);
+    const std::string text = refusal([] { gpu().synchronize(); });
+    CHECK_THAT(text, Contains("shardproof[SP001]"));
+    CHECK_THAT(text, Contains("ids hold " + std::to_string(bad) + ", and there are 4 rows"));
+    const numbers t = table.values();
+    CHECK(y.values() == numbers{t[2], t[3], 0, 0, t[4], t[5]});
+  }
+}
+
+TEST_CASE("the device's peak counts what tensors have held", "[gpu]") {
+  std::thread rank([] {
+    void* const a = gpu().allocate(1000);
+    void* const b = gpu().allocate(500);
+    gpu().release(a, 1000);
+    void* const c = gpu().allocate(100);
+    gpu().release(b, 500), gpu().release(c, 100);
+  });
+  rank.join();
+  CHECK(gpu().peak_bytes() >= 0);
+}
+
+TEST_CASE("a collective of host memory is refused, and names the device", "[gpu]") {
+  const std::string text = refusal([] {
+    sp::run({.mesh = {.tp = 2}, .device = sp::device_kind::cuda}, [] {
+      double x = 1;
+      sp::self.world->all_reduce(&x, 1, sp::dtype::f64);
+    });
+  });
+  CHECK_THAT(text, Contains("shardproof[SP001] all_reduce of memory that device cuda does not hold"));
+}
+
+TEST_CASE("the memory of a captured step goes with the last of its tensors", "[gpu]") {
+  sp::run({.device = sp::device_kind::cuda}, [] {
+    const auto x = sp::whole(sp::sizes_of<sp::dims<sp::seq>>{3}, std::vector<float>{1, 2, 3});
+    const std::size_t before = cuda_emulated::memory_used;
+    decltype(x + x) y;
+    {
+      sp::replay step;
+      for (int i = 0; i < 3; ++i) step([&] { y = x + x; });
+      CHECK(step.captured());
+      CHECK(cuda_emulated::memory_used >= before + (1 << 20));
+    }
+    CHECK(sp::device().read(y.at->v(), 2) == 6);                             // the tensor outlives the step
+    y = x + x;
+    CHECK(cuda_emulated::memory_used < before + 1000);
+  });
+}
