@@ -36,7 +36,8 @@ int free_port() {
   REQUIRE(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&at), &bytes) == 0);
   return ntohs(at.sin_port);
 }
-nccl::place by_port(int port, std::uint64_t token = 5) { return {"127.0.0.1", port, "", token}; }
+std::uint64_t some_token() { return std::uint64_t(::getpid()) << 8 | 5; }           // other processes of this test have others
+nccl::place by_port(int port, std::uint64_t token = some_token()) { return {"127.0.0.1", port, "", token}; }
 std::string at(int port) { return "127.0.0.1:" + std::to_string(port); }
 
 /// What each of the ranks that meet gets, or throws.
@@ -165,19 +166,19 @@ TEST_CASE("nccl: all ranks get the id of rank 0 over TCP, in any order of arriva
 }
 
 TEST_CASE("nccl: processes meet over TCP", "[nccl]") {
-  const int port = free_port();
+  const nccl::place where = by_port(free_port());
   std::vector<pid_t> children;
   for (int r = 1; r < 4; ++r) {
     const pid_t child = ::fork();
     if (child == 0) {
       try {
-        const nccl::company c = nccl::meet_by_tcp(by_port(port), {r, 4, 22809}, [] { return some_id(0); }, 5);
+        const nccl::company c = nccl::meet_by_tcp(where, {r, 4, 22809}, [] { return some_id(0); }, 5);
         ::_exit(c.id == some_id(3) ? 0 : 1);
       } catch (const sp::error&) { ::_exit(2); }
     }
     children.push_back(child);
   }
-  CHECK(nccl::meet_by_tcp(by_port(port), {0, 4, 22809}, [] { return some_id(3); }, 5).id == some_id(3));
+  CHECK(nccl::meet_by_tcp(where, {0, 4, 22809}, [] { return some_id(3); }, 5).id == some_id(3));
   for (const pid_t child : children) {
     int status = -1;
     REQUIRE(::waitpid(child, &status, 0) == child);
@@ -265,7 +266,7 @@ TEST_CASE("nccl: a rank of another version of the protocol is refused", "[nccl]"
   const int port = free_port();
   std::string answered;
   std::thread old([&] {
-    nccl::detail::hello h = nccl::detail::hello_of({1, 2, 22809}, 5);
+    nccl::detail::hello h = nccl::detail::hello_of({1, 2, 22809}, some_token());
     h.protocol = 9;
     answered = stranger(port, std::string(reinterpret_cast<const char*>(&h), sizeof h));
   });
@@ -301,7 +302,7 @@ TEST_CASE("nccl: a rank that leaves before all have come ends the meeting", "[nc
   const int port = free_port();
   std::thread leaver([port] {
     const nccl::descriptor fd = nccl::connect_to("127.0.0.1", port, nccl::after(2));
-    const nccl::detail::hello h = nccl::detail::hello_of({2, 4, 22809}, 5);
+    const nccl::detail::hello h = nccl::detail::hello_of({2, 4, 22809}, some_token());
     (void)nccl::send_all(fd, &h, sizeof h, nccl::after(1));
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   });

@@ -133,7 +133,10 @@ class cuda_backend final : public backend {
 
 namespace detail {
 inline cuda_backend& the_cuda = *new cuda_backend;   // never destroyed: tensors in static variables outlive it otherwise
-inline const bool cuda_is_registered = register_backend(device_kind::cuda, the_cuda);
+inline const bool cuda_is_registered = [] {
+  device_link.stream = [] { return static_cast<void*>(cuda::own_queue().stream); };
+  return register_backend(device_kind::cuda, the_cuda);
+}();
 }  // namespace detail
 
 }  // namespace shardproof

@@ -71,7 +71,7 @@ struct post {
 struct clique {
   std::mutex lock;
   int size = 0, joined = 0;
-  bool dead = false;
+  std::atomic<bool> dead{false};
   std::vector<int> world;                                ///< ranks of the world
   std::map<long, std::vector<std::unique_ptr<post>>> meetings;             ///< by number of the collective
   std::map<std::pair<int, int>, std::deque<post>> sends, receives;         ///< by who to whom
@@ -214,11 +214,11 @@ inline thread_local int depth = 0;
 inline thread_local std::vector<std::tuple<ncclComm*, post, cudaStream_t>> grouped;
 inline void begin(ncclComm& comm, const post& p, cudaStream_t s) {
   if (s && s->capture) {                                 // when the graph runs, its rank waits there
-    cuda_emulated::queue(s, [&comm, p] {
+    cuda_emulated::queue(s, [&comm, c = comm.c, p] {
       post again = p;
       again.done = std::make_shared<std::atomic<bool>>(false);
-      enter(comm, again);
-      while (!again.done->load() && !comm.c->dead) std::this_thread::yield();
+      if (!c->dead) enter(comm, again);
+      while (!again.done->load() && !c->dead) std::this_thread::yield();
     });
     return;
   }

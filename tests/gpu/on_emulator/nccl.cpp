@@ -50,12 +50,20 @@ struct result {
     return true;
   }
 };
-int next_port() {
-  static int port = 20000 + int(::getpid() % 20000);
-  for (;;) try {
-      (void)nccl::listen_at("127.0.0.1", ++port, 1);
-      return port;
-    } catch (const sp::error&) {}
+/// One that the system finds free.
+int free_port() {
+  const nccl::descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t bytes = sizeof at;
+  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&at), bytes) != 0 || ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&at), &bytes) != 0) std::abort();
+  return ntohs(at.sin_port);
+}
+/// Of each run, in whatever process of this test.
+std::uint64_t new_token() {
+  static std::atomic<std::uint64_t> count{0};
+  return std::uint64_t(::getpid()) << 32 | ++count;
 }
 struct setting {
   sp::mesh mesh{};
@@ -65,7 +73,7 @@ struct setting {
 result run(const setting& s, const std::function<void(int)>& body) {
   if (!sp::device_link.stream) sp::device_link.stream = [] { return static_cast<void*>(sp::cuda::own_queue().stream); };
   const int size = s.mesh.size();
-  const nccl::place where{"127.0.0.1", s.file.empty() ? next_port() : 0, s.file, 3};
+  const nccl::place where{"127.0.0.1", s.file.empty() ? free_port() : 0, s.file, new_token()};
   result out{std::vector<std::string>(std::size_t(size)), std::vector<double>(std::size_t(size))};
   std::vector<std::thread> threads;
   for (int r = 0; r < size; ++r)
@@ -498,7 +506,7 @@ TEST_CASE("nccl: a start that NCCL refuses, and one that a rank does not reach",
   const sp::launch l = [] { sp::launch x; x.world_size = 2; return x; }();             // rank 0, and no other
   std::string said;
   try {
-    nccl::run({.mesh = {.tp = 2}, .start_seconds = 0.2, .start = l, .where = nccl::place{"", 0, file, 3}}, [] {});
+    nccl::run({.mesh = {.tp = 2}, .start_seconds = 0.2, .start = l, .where = nccl::place{"", 0, file, new_token()}}, [] {});
   } catch (const sp::error& e) { said = e.what(); }
   ::unlink(file.c_str());
   CHECK(contains(said, "shardproof[SP502] a rank was lost or did not reach the start of the world within 0.2 s. Fix: start all ranks"));

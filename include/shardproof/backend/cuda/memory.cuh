@@ -145,12 +145,14 @@ inline void refuse_in_capture(const char* what) {
 inline void wait() {
   refuse_in_capture("waits for its own kernels");
   check(cudaStreamSynchronize(own_queue().stream), "the work of this rank");
+  if (device_link.after_wait) device_link.after_wait();
 }
 inline void download(void* host, const view& from) {
   refuse_in_capture("reads numbers of the device");
   const cudaStream_t s = own_queue().stream;
   if (from.bytes()) check(cudaMemcpyAsync(host, from.p, from.bytes(), cudaMemcpyDeviceToHost, s), "a copy from the device");
   check(cudaStreamSynchronize(s), "the work before a copy from the device");
+  if (device_link.after_wait) device_link.after_wait();
 }
 
 }  // namespace shardproof::cuda

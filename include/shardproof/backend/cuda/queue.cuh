@@ -6,13 +6,14 @@
 ///     cuda::check(cudaMemsetAsync(p, 0, 64, q.stream), "a clear");
 ///
 /// Ranks of one process are threads; rank r uses device r modulo their number, so that all share one where there is one (virtual
-/// ranks). Everything of a rank runs in one stream, in order. Queues outlive their threads: a tensor may be released late.
+/// ranks); an engine of processes may say which. Everything of a rank runs in one stream, in order. Queues outlive their threads: a tensor may be released late.
 #include <memory>
 #include <mutex>
 #include <vector>
 #include <shardproof/backend/cuda/api.cuh>
 #include <shardproof/backend/cuda/arena.hpp>
 #include <shardproof/runtime/context.hpp>
+#include <shardproof/runtime/device_stream.hpp>
 namespace shardproof::cuda {
 
 struct queue {
@@ -82,7 +83,7 @@ inline holder::~holder() {
   if (count == 0) refuse(cudaErrorNoDevice, "the list of devices");
   const spot& s = self.where;
   const int world_rank = s.rank[0] + s.ranks[0] * (s.rank[1] + s.ranks[1] * s.rank[2]);
-  const int device = world_rank % count;
+  const int device = device_of_rank >= 0 ? device_of_rank : world_rank % count;
   check(cudaSetDevice(device), "the choice of a device");
   {
     const std::lock_guard lock(queues().lock);

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <thread>
@@ -60,6 +61,13 @@ inline void prompt(const descriptor& fd) {
   (void)::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   (void)::setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
 }
+/// A connection to a port of this machine that nobody listens at may be given that very port, and answer itself.
+inline bool met_itself(const descriptor& fd) {
+  sockaddr_storage here{}, there{};
+  socklen_t here_bytes = sizeof here, there_bytes = sizeof there;
+  return ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&here), &here_bytes) == 0 && ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&there), &there_bytes) == 0 &&
+         here_bytes == there_bytes && std::memcmp(&here, &there, here_bytes) == 0;
+}
 /// errno is set where it fails.
 inline descriptor bound(int family, const sockaddr* at, socklen_t bytes, int backlog) {
   descriptor fd = new_socket(family);
@@ -110,7 +118,7 @@ inline descriptor connect_to(const std::string& host, int port, moment limit) {
         socklen_t bytes = sizeof e;
         if (io::uninterrupted([&] { return ::poll(&p, 1, milliseconds_until(limit, 2000)); }) <= 0 || ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &e, &bytes) != 0) e = ETIMEDOUT;
       }
-      if (e == 0) {
+      if (e == 0 && !detail::met_itself(fd)) {
         detail::prompt(fd);
         return fd;
       }
