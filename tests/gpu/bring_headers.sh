@@ -11,7 +11,7 @@ for package in catch2 libcli11-dev nlohmann-json3-dev libeigen3-dev libboost1.74
   if [ "$package" = libboost1.74-dev ]; then
     dpkg -L "$package" | grep -E '^/usr/include/boost/(hana|config)(/|\.hpp)|/boost/(version|config|limits)\.hpp$'
   else
-    dpkg -L "$package" | grep -E '^/usr/(include|lib|share)/.*\.(h|hpp|h\.in|cmake|ipp)$|^/usr/include/eigen3/'
+    dpkg -L "$package" | grep -E '^/usr/(include|lib|share)/.*\.(h|hpp|h\.in|cmake|ipp)$|/libCatch2WithMain\.a$|^/usr/include/eigen3/'
   fi
 done | while read -r file; do
   [ -f "$file" ] || continue
