@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs everything a contributor should run. Works from any directory.
 #
-#     bash tests/run.sh                  # about 20 minutes on 2 cores the first time, mostly compiling
+#     bash tests/run.sh                  # about 25 minutes on 2 cores the first time, mostly compiling
 #     bash tests/run.sh -R must_fail     # what follows goes to ctest
 #     bash tests/run.sh --long           # then sanitizers, fuzzing and mutation too (hours)
 #

@@ -207,7 +207,8 @@ TEST_CASE("nccl: missing ranks are named on all ranks when the time is up", "[nc
 TEST_CASE("nccl: a rank that finds no rank 0 says where it looked", "[nccl]") {
   const int port = free_port();
   const auto out = meet({{{3, 5, 22809}, by_port(port), 0.2, 0}});
-  CHECK(contains(out[0].said, "shardproof[SP502] rank 0 was lost or did not listen at " + at(port) + " within 0.2 s: rank 3 could not reach it. Fix: start rank 0"));
+  CHECK(contains(out[0].said,
+                 "shardproof[SP502] rank 0 was lost or did not listen at " + at(port) + " within 0.2 s: rank 3 could not reach it. Fix: start rank 0"));
   CHECK(out[0].seconds < 1);
 }
 
@@ -215,7 +216,8 @@ TEST_CASE("nccl: a port that is taken, a host that is unknown or not here", "[nc
   const int port = free_port();
   const nccl::descriptor other = nccl::listen_at("127.0.0.1", port, 1);
   std::string said = meet({{{0, 2, 22809}, by_port(port), 0.3, 0}})[0].said;
-  CHECK(contains(said, "shardproof[SP503] rank 0 cannot listen at " + at(port) + ": the port is taken, by another run or by the launcher itself. Fix: set SHARDPROOF_NCCL_PORT"));
+  CHECK(contains(said, "shardproof[SP503] rank 0 cannot listen at " + at(port) +
+                           ": the port is taken, by another run or by the launcher itself. Fix: set SHARDPROOF_NCCL_PORT"));
   for (const int rank : {0, 1}) {
     said = meet({{{rank, 2, 22809}, {"no-such-host.invalid", port, "", 1}, 0.3, 0}})[0].said;
     INFO(said);
@@ -234,10 +236,14 @@ TEST_CASE("nccl: ranks that do not fit together are refused on every rank that h
     const int p = free_port();
     const std::string came = " of 4, which came to rank 0 at " + at(p) + ", ";
     const wrong cases[] = {
-        {"world size", {rank(0, 4, p), rank(1, 4, p), rank(2, 8, p, 22809, 0.2)}, "rank 2 of 8, which came to rank 0 at " + at(p) + ", was started in a world of another size than rank 0, of 4."},
+        {"world size",
+         {rank(0, 4, p), rank(1, 4, p), rank(2, 8, p, 22809, 0.2)},
+         "rank 2 of 8, which came to rank 0 at " + at(p) + ", was started in a world of another size than rank 0, of 4."},
         {"twice", {rank(0, 4, p), rank(1, 4, p), rank(1, 4, p, 22809, 0.2)}, "rank 1" + came + "is there twice."},
         {"two of rank 0", {rank(0, 4, p), rank(1, 4, p), rank(4, 4, p, 22809, 0.2)}, "rank 4" + came + "has a rank that only ranks 1 to 3 may have here."},
-        {"negative", {rank(0, 4, p), rank(1, 4, p), rank(-1, 4, p, 22809, 0.2)}, "rank 4294967295" + came + "has a rank that only ranks 1 to 3 may have here."},
+        {"negative",
+         {rank(0, 4, p), rank(1, 4, p), rank(-1, 4, p, 22809, 0.2)},
+         "rank 4294967295" + came + "has a rank that only ranks 1 to 3 may have here."},
         {"NCCL", {rank(0, 4, p), rank(1, 4, p), rank(2, 4, p, 21900, 0.2)}, "rank 2" + came + "has NCCL 21900, and rank 0 has 22809."},
     };
     const wrong& w = cases[which];
@@ -259,7 +265,8 @@ TEST_CASE("nccl: a rank of another run is sent away, and does not disturb", "[nc
   all.push_back({{1, 3, 22809}, by_port(port, 6), 2, 0.05});
   const auto out = meet(all);
   for (std::size_t r = 0; r < 3; ++r) CHECK(out[r].said == "");
-  CHECK(contains(out[3].said, "shardproof[SP503] rank 1 of 3, which came to rank 0 at " + at(port) + ", belongs to another run than rank 0. Fix: give each run a port of its own"));
+  CHECK(contains(out[3].said, "shardproof[SP503] rank 1 of 3, which came to rank 0 at " + at(port) +
+                                  ", belongs to another run than rank 0. Fix: give each run a port of its own"));
 }
 
 TEST_CASE("nccl: a rank of another version of the protocol is refused", "[nccl]") {
@@ -317,7 +324,8 @@ TEST_CASE("nccl: a rank that leaves before all have come ends the meeting", "[nc
 }
 
 TEST_CASE("nccl: what rank 0 cannot make is told to all", "[nccl]") {
-  const auto out = meet(visitors(3, by_port(free_port())), []() -> nccl::unique_id { throw sp::error(sp::code::device_failed, "NCCL failed at an id.", "reboot."); });
+  const auto out =
+      meet(visitors(3, by_port(free_port())), []() -> nccl::unique_id { throw sp::error(sp::code::device_failed, "NCCL failed at an id.", "reboot."); });
   for (const outcome& o : out) CHECK(o.said == "shardproof[SP506] NCCL failed at an id. Fix: reboot.");
 }
 
@@ -395,7 +403,8 @@ TEST_CASE("nccl: id files that are late, old, another's or not writable", "[nccl
   const nccl::place where{"", 0, dir.at("id"), 2};
   const auto one = [&](int rank, int size = 2, int version = 22809, double limit = 0.15) { return meet({{{rank, size, version}, where, limit, 0}})[0]; };
   outcome o = one(1);
-  CHECK(contains(o.said, "shardproof[SP502] rank 0 was lost or did not write the id file " + dir.at("id") + " within 0.15 s: rank 1 waits for it. Fix: start rank 0"));
+  CHECK(contains(
+      o.said, "shardproof[SP502] rank 0 was lost or did not write the id file " + dir.at("id") + " within 0.15 s: rank 1 waits for it. Fix: start rank 0"));
   CHECK(o.seconds < 1);
   (void)nccl::meet_by_file({"", 0, dir.at("id"), 1}, {0, 2, 22809}, [] { return some_id(); }, 1);
   CHECK(contains(one(1).said, "rank 1 waits for it, and found one of another run. Fix: give all ranks of a run one SHARDPROOF_NCCL_TOKEN"));
@@ -419,7 +428,8 @@ TEST_CASE("nccl: id files that are late, old, another's or not writable", "[nccl
     CHECK(contains(one(1).said, "is no id file"));
   }
   const nccl::place nowhere{"", 0, dir.at("no/such/id"), 2};
-  CHECK(contains(meet({{{0, 2, 22809}, nowhere, 0.1, 0}})[0].said, "shardproof[SP503] rank 0 cannot write the id file " + dir.at("no/such/id") + ". Fix: name a file in a folder that all ranks share"));
+  CHECK(contains(meet({{{0, 2, 22809}, nowhere, 0.1, 0}})[0].said,
+                 "shardproof[SP503] rank 0 cannot write the id file " + dir.at("no/such/id") + ". Fix: name a file in a folder that all ranks share"));
 }
 
 // ---- what ranks know of each other afterwards
@@ -455,8 +465,13 @@ TEST_CASE("nccl: a rank's failure is told to all others, in its words; later one
     for (int r = 0; r < 4; ++r) {
       INFO(c.stops(r));
       const std::string own = "shardproof[SP001] no such flag. Fix: none.";
-      CHECK(c.stops(r) == (r == culprit ? own : "shardproof[SP502] rank " + std::to_string(culprit) + " was lost (it threw: " + own + "), so that this rank stops at all_reduce #3 of layers.0. Fix: " + sp::in_process::fix_lost));
-      CHECK(thrown([&] { std::rethrow_exception(c[r].cause()); }) == (r == culprit ? own : "shardproof[SP502] rank " + std::to_string(culprit) + " was lost (it threw: " + own + "), so that this rank stops. Fix: " + sp::in_process::fix_lost));
+      CHECK(c.stops(r) == (r == culprit ? own
+                                        : "shardproof[SP502] rank " + std::to_string(culprit) + " was lost (it threw: " + own +
+                                              "), so that this rank stops at all_reduce #3 of layers.0. Fix: " + sp::in_process::fix_lost));
+      CHECK(thrown([&] { std::rethrow_exception(c[r].cause()); }) ==
+            (r == culprit ? own
+                          : "shardproof[SP502] rank " + std::to_string(culprit) + " was lost (it threw: " + own +
+                                "), so that this rank stops. Fix: " + sp::in_process::fix_lost));
     }
     const std::string before = c.stops(2);
     c[2].fail(std::make_exception_ptr(std::runtime_error("a consequence")));
@@ -472,7 +487,8 @@ TEST_CASE("nccl: a process that ends without a word is lost, one that has return
     c.fates[std::size_t(culprit)].reset();
     c.listen();
     for (int r = 0; r < 4; ++r)
-      if (r != culprit) CHECK(contains(c.stops(r), "shardproof[SP502] rank " + std::to_string(culprit) + " was lost (its process ended), so that this rank stops at "));
+      if (r != culprit)
+        CHECK(contains(c.stops(r), "shardproof[SP502] rank " + std::to_string(culprit) + " was lost (its process ended), so that this rank stops at "));
   }
   crowd c(3);
   c[2].leave();

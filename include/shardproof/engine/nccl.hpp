@@ -32,13 +32,16 @@ inline void check(const run_options& o, const launch& l) {
   const std::string text = "a mesh of tp " + std::to_string(m.tp) + ", dp " + std::to_string(m.dp) + ", pp " + std::to_string(m.pp);
   if (m.tp < 1 || m.dp < 1 || m.pp < 1) throw error(code::usage, text + " has no ranks.", "give every axis at least one rank.");
   if (!(o.timeout_seconds > 0) || !(o.start_seconds > 0))
-    throw error(code::usage, "a time limit of " + seconds_text(o.timeout_seconds > 0 ? o.start_seconds : o.timeout_seconds) + ".", "pass limits > 0; infinity waits for ever.");
+    throw error(code::usage, "a time limit of " + seconds_text(o.timeout_seconds > 0 ? o.start_seconds : o.timeout_seconds) + ".",
+                "pass limits > 0; infinity waits for ever.");
   const long size = long(m.tp) * m.dp * m.pp;
   if (size == l.world_size) return;
   if (l.by == launcher::none && !o.start)
     throw error(code::no_launcher, text + " has " + std::to_string(size) + " ranks, and this process was started alone.",
-                "start it by a launcher, such as torchrun --nproc-per-node " + std::to_string(size) + " --no-python ...; ranks that are threads of one process: sp::run.");
-  throw error(code::no_launcher, text + " has " + std::to_string(size) + " ranks, and the launcher started " + std::to_string(l.world_size) + ".", "make them the same.");
+                "start it by a launcher, such as torchrun --nproc-per-node " + std::to_string(size) +
+                    " --no-python ...; ranks that are threads of one process: sp::run.");
+  throw error(code::no_launcher, text + " has " + std::to_string(size) + " ranks, and the launcher started " + std::to_string(l.world_size) + ".",
+              "make them the same.");
 }
 /// The device of this process: its rank on this machine. One that sees a single device has been given it.
 inline int choose_device(const launch& l) {
@@ -49,7 +52,9 @@ inline int choose_device(const launch& l) {
   }
   if (count == 1) return 0;
   if (l.local_rank >= count)
-    throw error(code::no_device, "no such device: rank " + std::to_string(l.rank) + " is number " + std::to_string(l.local_rank) + " on its machine, which has " + std::to_string(count) + " GPUs.",
+    throw error(code::no_device,
+                "no such device: rank " + std::to_string(l.rank) + " is number " + std::to_string(l.local_rank) + " on its machine, which has " +
+                    std::to_string(count) + " GPUs.",
                 "start a rank for each GPU; ranks that share one are threads: sp::run.");
   return l.local_rank >= 0 ? l.local_rank : l.rank % count;
 }

@@ -15,8 +15,14 @@
 #include <shardproof/runtime/dtype.hpp>
 
 enum cublasStatus_t {
-  CUBLAS_STATUS_SUCCESS = 0, CUBLAS_STATUS_NOT_INITIALIZED = 1, CUBLAS_STATUS_ALLOC_FAILED = 3, CUBLAS_STATUS_INVALID_VALUE = 7, CUBLAS_STATUS_ARCH_MISMATCH = 8,
-  CUBLAS_STATUS_EXECUTION_FAILED = 13, CUBLAS_STATUS_INTERNAL_ERROR = 14, CUBLAS_STATUS_NOT_SUPPORTED = 15
+  CUBLAS_STATUS_SUCCESS = 0,
+  CUBLAS_STATUS_NOT_INITIALIZED = 1,
+  CUBLAS_STATUS_ALLOC_FAILED = 3,
+  CUBLAS_STATUS_INVALID_VALUE = 7,
+  CUBLAS_STATUS_ARCH_MISMATCH = 8,
+  CUBLAS_STATUS_EXECUTION_FAILED = 13,
+  CUBLAS_STATUS_INTERNAL_ERROR = 14,
+  CUBLAS_STATUS_NOT_SUPPORTED = 15
 };
 enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
 enum cublasComputeType_t { CUBLAS_COMPUTE_32F = 68, CUBLAS_COMPUTE_64F = 70, CUBLAS_COMPUTE_32F_FAST_TF32 = 77 };
@@ -112,17 +118,17 @@ inline void check_memory(const void* p, std::size_t bytes, std::uint64_t alignme
 }
 inline std::size_t bytes_of(const cublasLtMatrixLayoutOpaque_t& l) { return (std::size_t(l.columns - 1) * std::size_t(l.ld) + l.rows) * bytes_of(l.type); }
 /// What an algorithm was proposed for.
-inline cublasLtMatmulAlgo_t algorithm_for(int id, const cublasLtMatmulDescOpaque_t& d, const cublasLtMatrixLayoutOpaque_t& a, const cublasLtMatrixLayoutOpaque_t& b,
-                                          const cublasLtMatrixLayoutOpaque_t& c, const std::uint32_t* alignment) {
-  const std::uint64_t how = std::uint64_t(d.compute) | std::uint64_t(d.ta) << 8 | std::uint64_t(d.tb) << 9 | std::uint64_t(d.after) << 10 | std::uint64_t(a.type) << 20 | std::uint64_t(c.type) << 28;
+inline cublasLtMatmulAlgo_t algorithm_for(int id, const cublasLtMatmulDescOpaque_t& d, const cublasLtMatrixLayoutOpaque_t& a,
+                                          const cublasLtMatrixLayoutOpaque_t& b, const cublasLtMatrixLayoutOpaque_t& c, const std::uint32_t* alignment) {
+  const std::uint64_t how = std::uint64_t(d.compute) | std::uint64_t(d.ta) << 8 | std::uint64_t(d.tb) << 9 | std::uint64_t(d.after) << 10 |
+                            std::uint64_t(a.type) << 20 | std::uint64_t(c.type) << 28;
   const std::uint64_t aligned = alignment[0] | std::uint64_t(alignment[1]) << 16 | std::uint64_t(alignment[2]) << 32;
   return {{std::uint64_t(id), a.rows, a.columns, c.columns, std::uint64_t(a.ld), std::uint64_t(b.ld), how, aligned}};
 }
 inline std::size_t workspace_of(int id) { return id == 0 ? 0 : std::size_t(id) << 20; }
 
-template <class T>
-void compute(const cublasLtMatmulDescOpaque_t& d, T alpha, const void* a, const cublasLtMatrixLayoutOpaque_t& la, const void* b, const cublasLtMatrixLayoutOpaque_t& lb, T beta,
-             const void* c, void* to, const cublasLtMatrixLayoutOpaque_t& lc) {
+template <class T> void compute(const cublasLtMatmulDescOpaque_t& d, T alpha, const void* a, const cublasLtMatrixLayoutOpaque_t& la, const void* b,
+                                const cublasLtMatrixLayoutOpaque_t& lb, T beta, const void* c, void* to, const cublasLtMatrixLayoutOpaque_t& lc) {
   const auto at = [](const cublasLtMatrixLayoutOpaque_t& l, std::uint64_t i, std::uint64_t j, bool t) {
     return t ? std::size_t(i) * std::size_t(l.ld) + j : std::size_t(j) * std::size_t(l.ld) + i;
   };
@@ -185,15 +191,21 @@ inline cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t*
   ++cublaslt_emulated::counts.live;
   return CUBLAS_STATUS_SUCCESS;
 }
-inline cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p) { delete p; --cublaslt_emulated::counts.live; return CUBLAS_STATUS_SUCCESS; }
-inline cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t which, const void* value, std::size_t bytes) {
+inline cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p) {
+  delete p;
+  --cublaslt_emulated::counts.live;
+  return CUBLAS_STATUS_SUCCESS;
+}
+inline cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t which, const void* value,
+                                                           std::size_t bytes) {
   const bool room = which == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
   if (bytes != (room ? 8 : 4)) return CUBLAS_STATUS_INVALID_VALUE;
   std::memcpy(room ? static_cast<void*>(&p->workspace) : &p->alignment[which - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, bytes);
   return CUBLAS_STATUS_SUCCESS;
 }
-inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
-                                                     cublasLtMatrixLayout_t, cublasLtMatmulPreference_t p, int wanted, cublasLtMatmulHeuristicResult_t* list, int* found) {
+inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                                     cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t, cublasLtMatmulPreference_t p, int wanted,
+                                                     cublasLtMatmulHeuristicResult_t* list, int* found) {
   using namespace cublaslt_emulated;
   ++counts.heuristics;
   *found = 0;
@@ -203,9 +215,10 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtM
   }
   return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
-inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d, const void* alpha, const void* a, cublasLtMatrixLayout_t la, const void* b, cublasLtMatrixLayout_t lb,
-                                     const void* beta, const void* c, cublasLtMatrixLayout_t lc, void* to, cublasLtMatrixLayout_t lto, const cublasLtMatmulAlgo_t* how,
-                                     void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
+inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d, const void* alpha, const void* a, cublasLtMatrixLayout_t la, const void* b,
+                                     cublasLtMatrixLayout_t lb, const void* beta, const void* c, cublasLtMatrixLayout_t lc, void* to,
+                                     cublasLtMatrixLayout_t lto, const cublasLtMatmulAlgo_t* how, void* workspace, std::size_t workspace_bytes,
+                                     cudaStream_t stream) {
   using namespace cublaslt_emulated;
   const int id = int(how->data[0]);
   if (!h || !stream) wrong("cuBLASLt is given no handle or no stream");
@@ -213,13 +226,16 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d,
   if (id < now.unsupported) return CUBLAS_STATUS_NOT_SUPPORTED;
   for (const auto* l : {la, lb, lc, lto}) check_layout(*l);
   const std::uint64_t m = lc->rows, n = lc->columns, k = d->ta ? la->rows : la->columns;
-  if ((d->ta ? la->columns : la->rows) != m || (d->tb ? lb->rows : lb->columns) != n || (d->tb ? lb->columns : lb->rows) != k || lto->rows != m || lto->columns != n || lto->ld != lc->ld)
+  if ((d->ta ? la->columns : la->rows) != m || (d->tb ? lb->rows : lb->columns) != n || (d->tb ? lb->columns : lb->rows) != k || lto->rows != m ||
+      lto->columns != n || lto->ld != lc->ld)
     wrong("cuBLASLt is given extents that do not fit");
   const bool wide = d->compute == CUBLAS_COMPUTE_64F;
   if (la->type != lb->type || lc->type != lto->type || wide != (la->type == CUDA_R_64F) || lc->type != (wide ? CUDA_R_64F : CUDA_R_32F) || d->scale != lc->type)
     return CUBLAS_STATUS_NOT_SUPPORTED;                  // a mixed product
-  const std::uint32_t aligned[4] = {std::uint32_t(how->data[7] & 0xffff), std::uint32_t(how->data[7] >> 16 & 0xffff), std::uint32_t(how->data[7] >> 32 & 0xffff)};
-  if (const cublasLtMatmulAlgo_t mine = algorithm_for(id, *d, *la, *lb, *lc, aligned); std::memcmp(&mine, how, sizeof mine) != 0) wrong("cuBLASLt is given another problem's algorithm");
+  const std::uint32_t aligned[4] = {std::uint32_t(how->data[7] & 0xffff), std::uint32_t(how->data[7] >> 16 & 0xffff),
+                                    std::uint32_t(how->data[7] >> 32 & 0xffff)};
+  if (const cublasLtMatmulAlgo_t mine = algorithm_for(id, *d, *la, *lb, *lc, aligned); std::memcmp(&mine, how, sizeof mine) != 0)
+    wrong("cuBLASLt is given another problem's algorithm");
   check_memory(a, cublaslt_emulated::bytes_of(*la), aligned[0], "cuBLASLt is given a first operand outside of the memory");
   check_memory(b, cublaslt_emulated::bytes_of(*lb), aligned[1], "cuBLASLt is given a second operand outside of the memory");
   check_memory(to, cublaslt_emulated::bytes_of(*lto), aligned[2], "cuBLASLt is given a result outside of the memory");

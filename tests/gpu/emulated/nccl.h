@@ -249,7 +249,8 @@ inline ncclResult_t add(ncclComm& comm, post p, cudaStream_t s, std::size_t from
 }  // namespace nccl_emulated
 
 inline const char* ncclGetErrorString(ncclResult_t r) {
-  constexpr const char* names[] = {"no error", "unhandled cuda error", "unhandled system error", "internal error", "invalid argument", "invalid usage", "remote process exited or there was a network error", "NCCL operation in progress"};
+  constexpr const char* names[] = {"no error", "unhandled cuda error", "unhandled system error", "internal error", "invalid argument", "invalid usage",
+                                   "remote process exited or there was a network error", "NCCL operation in progress"};
   return names[int(r)];
 }
 inline const char* ncclGetLastError(ncclComm_t) { return ""; }

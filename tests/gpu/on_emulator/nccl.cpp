@@ -118,7 +118,12 @@ TEST_CASE("nccl: every collective of every type does what its contract says", "[
       communicator& c = *sp::self.world;
       n.want(c.rank() == r && c.size() == size, "rank and size");
       for (const dtype t : types)
-        for (const std::vector<long>& counts : {std::vector<long>(std::size_t(size), 7), [&] { std::vector<long> u; for (int k = 0; k < size; ++k) u.push_back((k * 2 + 3) % 5 * (k % 3)); return u; }(),
+        for (const std::vector<long>& counts : {std::vector<long>(std::size_t(size), 7),
+                                                [&] {
+                                                  std::vector<long> u;
+                                                  for (int k = 0; k < size; ++k) u.push_back((k * 2 + 3) % 5 * (k % 3));
+                                                  return u;
+                                                }(),
                                                 std::vector<long>(std::size_t(size), 0)}) {
           const std::string what = std::string(sp::name_of(t)) + " of " + std::to_string(size);
           const long total = std::accumulate(counts.begin(), counts.end(), 0l), mine = counts[std::size_t(r)];
@@ -351,7 +356,9 @@ TEST_CASE("nccl: a body that throws ends all ranks at once, in its words", "[ncc
       INFO(out.said[std::size_t(r)]);
       CHECK(out.seconds[std::size_t(r)] < 5);
       if (r == culprit) CHECK(out.said[std::size_t(r)] == "shardproof[SP603] a tensor is odd. Fix: make it even.");
-      else CHECK(contains(out.said[std::size_t(r)], "shardproof[SP502] rank " + std::to_string(culprit) + " was lost (it threw: shardproof[SP603] a tensor is odd. Fix: make it even.), so that this rank stops"));
+      else
+        CHECK(contains(out.said[std::size_t(r)], "shardproof[SP502] rank " + std::to_string(culprit) +
+                                                     " was lost (it threw: shardproof[SP603] a tensor is odd. Fix: make it even.), so that this rank stops"));
     }
     CHECK(nccl_emulated::counts.open == 0);
   }
@@ -385,7 +392,7 @@ TEST_CASE("nccl: a rank that returns while others wait for it is named", "[nccl]
       if (taken && ++there == 3) cuda_emulated::stalled = true;
       while (taken && !cuda_emulated::stalled) std::this_thread::yield();
       sp::self.world->all_reduce(x, 8, dtype::f32);
-      while (r != 1) {
+      for (int i = 0; r != 1 && i < 5000; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
         sp::device_link.after_wait();
       }
@@ -412,7 +419,11 @@ TEST_CASE("nccl: ranks that call different things wait their time, and say where
       {"root", [](communicator& c, const tensor& x, bool w) { c.broadcast(x, 4, dtype::f32, w); }},
       {"operation", [](communicator& c, const tensor& x, bool w) { w ? c.barrier() : c.broadcast(x, 8, dtype::f32, 0); }},
       {"counts", [&](communicator& c, const tensor& x, bool w) { c.all_gather(x, x, w ? a : b, dtype::f32); }},
-      {"exchange", [](communicator& c, const tensor& x, bool w) { const std::vector<long> here{w ? 1l : 2l, 1}, there{w ? 2l : 2l, 1}; c.all_to_all(x, w ? there : here, x, w ? there : here, dtype::f32); }},
+      {"exchange",
+       [](communicator& c, const tensor& x, bool w) {
+         const std::vector<long> here{w ? 1l : 2l, 1}, there{w ? 2l : 2l, 1};
+         c.all_to_all(x, w ? there : here, x, w ? there : here, dtype::f32);
+       }},
   };
   for (const wrong& w : all) {
     CAPTURE(w.name);
@@ -467,7 +478,7 @@ TEST_CASE("nccl: a captured step that stands still is named", "[nccl]") {
     if (++there == 2) cuda_emulated::stalled = true;
     while (!cuda_emulated::stalled) std::this_thread::yield();
     step([&] {});
-    for (;;) {
+    for (int i = 0; i < 5000; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       sp::device_link.after_wait();
     }
@@ -492,7 +503,8 @@ TEST_CASE("nccl: what NCCL says later than it should ends the run", "[nccl]") {
   nccl_emulated::now.broken_rank = -1;
   CHECK(contains(out.said[1], "shardproof[SP502] a rank was lost, or its connection: NCCL failed at "));
   CHECK(contains(out.said[1], "remote process exited or there was a network error"));
-  for (const int r : {0, 2}) CHECK(contains(out.said[std::size_t(r)], "shardproof[SP502] rank 1 was lost (it threw: shardproof[SP502] a rank was lost, or its connection"));
+  for (const int r : {0, 2})
+    CHECK(contains(out.said[std::size_t(r)], "shardproof[SP502] rank 1 was lost (it threw: shardproof[SP502] a rank was lost, or its connection"));
   for (const double s : out.seconds) CHECK(s < 4);
 }
 
@@ -518,7 +530,9 @@ TEST_CASE("nccl: a mesh that nobody started, of another size, without ranks or l
     try { nccl::run(o, [] {}); } catch (const sp::error& e) { return std::string(e.what()); }
     return std::string();
   };
-  CHECK(contains(said({.mesh = {.tp = 4}}), "shardproof[SP503] a mesh of tp 4, dp 1, pp 1 has 4 ranks, and this process was started alone. Fix: start it by a launcher, such as torchrun --nproc-per-node 4"));
+  CHECK(contains(said({.mesh = {.tp = 4}}),
+                 "shardproof[SP503] a mesh of tp 4, dp 1, pp 1 has 4 ranks, and this process was started alone. Fix: start it by a launcher, such as "
+                 "torchrun --nproc-per-node 4"));
   sp::launch two;
   two.world_size = 2;
   CHECK(contains(said({.mesh = {.tp = 4}, .start = two}), "has 4 ranks, and the launcher started 2."));
@@ -531,7 +545,8 @@ TEST_CASE("nccl: a mesh that nobody started, of another size, without ranks or l
   cuda_emulated_devices = 2;
   sp::launch third;
   third.local_rank = 2;
-  CHECK(contains(said({.start = third}), "shardproof[SP504] no such device: rank 0 is number 2 on its machine, which has 2 GPUs. Fix: start a rank for each GPU"));
+  CHECK(contains(said({.start = third}),
+                 "shardproof[SP504] no such device: rank 0 is number 2 on its machine, which has 2 GPUs. Fix: start a rank for each GPU"));
   cuda_emulated_devices = 1;
   CHECK(contains(none, "shardproof[SP504] no such device: cuda."));
   auto* const stream = std::exchange(sp::device_link.stream, nullptr);

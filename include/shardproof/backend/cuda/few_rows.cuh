@@ -34,7 +34,8 @@ template <bool together, int N, class C, class T> __device__ void read_some(C (&
 __device__ inline long lesser(long a, long b) { return a < b ? a : b; }
 
 /// This thread's terms of R rows from i0 and C columns from j0 on. What is past the end is read from the last row or column.
-template <bool together, class T, class B, int R, int C> __device__ void add_terms_by_rows(T (&sum)[R][C], const T* a, const B* b, long i0, long j0, long m, long n, long k) {
+template <bool together, class T, class B, int R, int C>
+__device__ void add_terms_by_rows(T (&sum)[R][C], const T* a, const B* b, long i0, long j0, long m, long n, long k) {
   constexpr int terms = terms_of<B>;
 #pragma unroll 2
   for (long l = long(threadIdx.x) * terms; l < k; l += long(blockDim.x) * terms) {
@@ -53,7 +54,8 @@ template <bool together, class T, class B, int R, int C> __device__ void add_ter
   }
 }
 /// c[i, j] (+)= sum_l a[i, l] b[j, l] for R rows and C columns a block.
-template <class T, class B, int R, int C> __global__ void __launch_bounds__(128) few_rows_by_rows(T* c, const T* a, const B* b, long m, long n, long k, bool together, bool adds) {
+template <class T, class B, int R, int C> __global__ void __launch_bounds__(128)
+    few_rows_by_rows(T* c, const T* a, const B* b, long m, long n, long k, bool together, bool adds) {
   T* const parts = dynamic_shared<T>();                  // [R * C][threads]
   const int t = int(threadIdx.x), threads = int(blockDim.x);
   for (long i0 = long(blockIdx.y) * R; i0 < m; i0 += long(gridDim.y) * R)
@@ -76,7 +78,8 @@ template <class T, class B, int R, int C> __global__ void __launch_bounds__(128)
 }
 
 /// This warp's terms, every so many fours of k, of R rows from i0 and V columns from j on.
-template <bool together, class T, class B, int R, int V> __device__ void add_terms_by_columns(T (&sum)[R][V], const T* a, const B* b, long i0, long j, long m, long n, long k) {
+template <bool together, class T, class B, int R, int V>
+__device__ void add_terms_by_columns(T (&sum)[R][V], const T* a, const B* b, long i0, long j, long m, long n, long k) {
   constexpr int terms = 4;
   const long held = lesser(j, together ? n - V : n - 1);
 #pragma unroll 2
@@ -95,7 +98,8 @@ template <bool together, class T, class B, int R, int V> __device__ void add_ter
   }
 }
 /// c[i, j] (+)= sum_l a[i, l] b[l, j] for R rows and 32 V columns a block.
-template <class T, class B, int R, int V> __global__ void __launch_bounds__(512) few_rows_by_columns(T* c, const T* a, const B* b, long m, long n, long k, bool together, bool adds) {
+template <class T, class B, int R, int V> __global__ void __launch_bounds__(512)
+    few_rows_by_columns(T* c, const T* a, const B* b, long m, long n, long k, bool together, bool adds) {
   T* const parts = dynamic_shared<T>();                  // [R * V][threads]
   const int t = int(threadIdx.x), threads = int(blockDim.x);
   for (long i0 = long(blockIdx.y) * R; i0 < m; i0 += long(gridDim.y) * R)

@@ -17,7 +17,8 @@
 namespace shardproof::cuda {
 
 [[noreturn]] inline void refuse_lt(cublasStatus_t s, const char* what, const std::string& problem) {
-  throw error(code::device_failed, std::string("device cuda failed at ") + what + ": " + cublasLtGetStatusName(s) + (problem.empty() ? "" : ", in ") + problem + ".",
+  throw error(code::device_failed,
+              std::string("device cuda failed at ") + what + ": " + cublasLtGetStatusName(s) + (problem.empty() ? "" : ", in ") + problem + ".",
               s == CUBLAS_STATUS_NOT_INITIALIZED || s == CUBLAS_STATUS_ALLOC_FAILED
                   ? "free memory of the device: use more ranks, a smaller batch, or fewer positions."
                   : "read the first error of any rank; run with CUBLASLT_LOG_LEVEL=1 if it is this one.");
@@ -108,15 +109,15 @@ struct all_lt_states {
 };
 inline lt_state& own_lt() {
   static thread_local const queue* whose = nullptr;
-  static thread_local lt_state* mine = nullptr;
+  static thread_local lt_state* state = nullptr;
   const queue& q = own_queue();
-  if (whose == &q) [[likely]] return *mine;
+  if (whose == &q) [[likely]] return *state;
   static all_lt_states& all = *new all_lt_states;
   const std::lock_guard lock(all.lock);
   lt_state*& s = all.of[&q];
   if (!s) s = make_lt(q);
   whose = &q;
-  return *(mine = s);
+  return *(state = s);
 }
 
 /// The workspace for one product. A captured step has one of its own, since it may run beside what is queued now.

@@ -40,11 +40,13 @@ inline cublasStatus_t try_lt(lt_state& s, const lt_problem& l, const lt_choice& 
   const bool wide = x.p.result == dtype::f64;
   const void *alpha = wide ? static_cast<const void*>(&one) : &one_f, *nothing = wide ? static_cast<const void*>(&zero) : &zero_f;
   const lt_workspace w(s, how.workspace);
-  return cublasLtMatmul(s.handle, l.what, alpha, x.b, l.first, x.a, l.second, x.p.accumulate ? alpha : nothing, x.c, l.result, to, l.result, &how.algorithm, w.get(),
-                        how.workspace, own_queue().stream);
+  return cublasLtMatmul(s.handle, l.what, alpha, x.b, l.first, x.a, l.second, x.p.accumulate ? alpha : nothing, x.c, l.result, to, l.result, &how.algorithm,
+                        w.get(), how.workspace, own_queue().stream);
 }
 /// Does it say that this algorithm is not for this problem?
-constexpr bool is_unsuited(cublasStatus_t s) { return s == CUBLAS_STATUS_NOT_SUPPORTED || s == CUBLAS_STATUS_INVALID_VALUE || s == CUBLAS_STATUS_ARCH_MISMATCH; }
+constexpr bool is_unsuited(cublasStatus_t s) {
+  return s == CUBLAS_STATUS_NOT_SUPPORTED || s == CUBLAS_STATUS_INVALID_VALUE || s == CUBLAS_STATUS_ARCH_MISMATCH;
+}
 
 struct lt_candidates {
   cublasLtMatmulHeuristicResult_t list[most_candidates];
@@ -53,7 +55,8 @@ struct lt_candidates {
 inline lt_candidates candidates_for(lt_state& s, const lt_problem& l, const lt_call& x, int wanted) {
   cublasLtMatmulPreference_t wish = nullptr;
   check_lt(cublasLtMatmulPreferenceCreate(&wish), "the choice of an algorithm", x.p);
-  const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>, cublasStatus_t (*)(cublasLtMatmulPreference_t)> owner(wish, cublasLtMatmulPreferenceDestroy);
+  const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>, cublasStatus_t (*)(cublasLtMatmulPreference_t)> owner(
+      wish, cublasLtMatmulPreferenceDestroy);
   const auto say = [&](cublasLtMatmulPreferenceAttributes_t which, auto value) {
     check_lt(cublasLtMatmulPreferenceSetAttribute(wish, which, &value, sizeof value), "the choice of an algorithm", x.p);
   };

@@ -61,7 +61,8 @@ inline void product_with(epilogue after, const view& bias, const matmul_args& x)
   product p = product_of(x);
   const product_types types = types_of(products_in_use(), x.b.type, x.c.type);
   const bool readable = x.b.type == x.c.type || (x.c.type == dtype::f32 && bytes_of(x.b.type) == 2);
-  if (after == epilogue::none && readable && x.a.type == x.c.type && has_few_rows(p, x.b.type, types.operands)) return few_rows(p, x.a.p, x.b.p, x.c.p, x.b.type);
+  if (after == epilogue::none && readable && x.a.type == x.c.type && has_few_rows(p, x.b.type, types.operands))
+    return few_rows(p, x.a.p, x.b.p, x.c.p, x.b.type);
   p.operands = types.operands, p.how = types.how, p.after = after;
   const detail::operand_as a(x.a, p.m * p.k, p.operands);
   if (x.b.type == p.operands) return lt_product(p, a.p, x.b.p, x.c.p, bias.as<const float>());

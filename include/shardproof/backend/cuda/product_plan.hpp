@@ -35,7 +35,8 @@ struct product {
 };
 /// Of contiguous operands; types are still those of c.
 inline product product_of(const matmul_args& x) {
-  return {x.m, x.n, x.k, x.ta, x.tb, x.accumulate, x.ta ? x.m : x.k, x.tb ? x.k : x.n, x.n, x.c.type, x.c.type, x.c.type == dtype::f64 ? arithmetic::f64 : arithmetic::f32};
+  const arithmetic how = x.c.type == dtype::f64 ? arithmetic::f64 : arithmetic::f32;
+  return {x.m, x.n, x.k, x.ta, x.tb, x.accumulate, x.ta ? x.m : x.k, x.tb ? x.k : x.n, x.n, x.c.type, x.c.type, how};
 }
 
 // ---- as cuBLASLt sees it
@@ -80,7 +81,8 @@ struct product_part {
   long a = 0, b = 0, c = 0;
 };
 constexpr product_part part_of(const product& p, span_of m, span_of n, span_of k) {
-  product_part x{p, p.ta ? k.first * p.lda + m.first : m.first * p.lda + k.first, p.tb ? n.first * p.ldb + k.first : k.first * p.ldb + n.first, m.first * p.ldc + n.first};
+  product_part x{p, p.ta ? k.first * p.lda + m.first : m.first * p.lda + k.first, p.tb ? n.first * p.ldb + k.first : k.first * p.ldb + n.first,
+                 m.first * p.ldc + n.first};
   x.p.m = m.count, x.p.n = n.count, x.p.k = k.count;
   x.p.accumulate = p.accumulate || k.first > 0;
   if (k.first + k.count < p.k) x.p.after = epilogue::none;
@@ -141,8 +143,9 @@ inline std::string describe(const product& p) {
   };
   constexpr const char* how[] = {"f32", "tf32", "f64"};
   constexpr const char* after[] = {"", ", then a bias", ", then gelu", ", then a bias and gelu"};
-  return matrix("c", p.m, p.n, false) + " " + shardproof::name_of(p.result) + (p.accumulate ? " += " : " = ") + matrix("a", p.ta ? p.k : p.m, p.ta ? p.m : p.k, p.ta) + " " +
-         matrix("b", p.tb ? p.n : p.k, p.tb ? p.k : p.n, p.tb) + ", operands " + shardproof::name_of(p.operands) + ", " + how[int(p.how)] + " arithmetic" + after[int(p.after)] +
+  return matrix("c", p.m, p.n, false) + " " + shardproof::name_of(p.result) + (p.accumulate ? " += " : " = ") +
+         matrix("a", p.ta ? p.k : p.m, p.ta ? p.m : p.k, p.ta) + " " + matrix("b", p.tb ? p.n : p.k, p.tb ? p.k : p.n, p.tb) + ", operands " +
+         shardproof::name_of(p.operands) + ", " + how[int(p.how)] + " arithmetic" + after[int(p.after)] +
          (p.lda != (p.ta ? p.m : p.k) || p.ldb != (p.tb ? p.k : p.n) || p.ldc != p.n
               ? ", leading dimensions " + std::to_string(p.lda) + ", " + std::to_string(p.ldb) + " and " + std::to_string(p.ldc)
               : "");

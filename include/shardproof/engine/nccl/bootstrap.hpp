@@ -70,7 +70,9 @@ inline answer refusal(const error& e) {
 /// An error that another rank found, in its words.
 [[noreturn]] inline void repeat(std::uint32_t which, std::string_view words) {
   const std::size_t head = words.find("] "), fix = words.rfind(" Fix: ");
-  const code c = which == std::uint32_t(code::rank_lost) ? code::rank_lost : which == std::uint32_t(code::device_failed) ? code::device_failed : code::no_launcher;
+  const code c = which == std::uint32_t(code::rank_lost)       ? code::rank_lost
+                 : which == std::uint32_t(code::device_failed) ? code::device_failed
+                                                               : code::no_launcher;
   if (head == words.npos || fix == words.npos || fix < head + 2) throw error(c, words);
   throw error(c, words.substr(head + 2, fix - head - 2), words.substr(fix + 6));
 }
@@ -153,23 +155,28 @@ class reception {
       throw e;
     };
     if (h.protocol != protocol)
-      refuse("speaks version " + std::to_string(h.protocol) + " of the protocol, not " + std::to_string(protocol) + ".", "build all ranks from one version of the library.");
+      refuse("speaks version " + std::to_string(h.protocol) + " of the protocol, not " + std::to_string(protocol) + ".",
+             "build all ranks from one version of the library.");
     if (h.token != token_) {                                               // it is not ours, and ours go on
-      const answer a = refusal(error(code::no_launcher, who + "belongs to another run than rank 0.", "give each run a port of its own (SHARDPROOF_NCCL_PORT)."));
+      const answer a =
+          refusal(error(code::no_launcher, who + "belongs to another run than rank 0.", "give each run a port of its own (SHARDPROOF_NCCL_PORT)."));
       (void)send_all(g.fd, &a, sizeof a, after(1));
       ++strangers_;
       stranger_ = "a rank of another run";
       return;
     }
-    if (h.size != std::uint32_t(me_.size)) refuse("was started in a world of another size than rank 0, of " + std::to_string(me_.size) + ".", "start all ranks with one world size.");
-    if (h.rank == 0 || h.rank >= h.size) refuse("has a rank that only ranks 1 to " + std::to_string(me_.size - 1) + " may have here.", "give each process its own rank, from 0 on.");
+    if (h.size != std::uint32_t(me_.size))
+      refuse("was started in a world of another size than rank 0, of " + std::to_string(me_.size) + ".", "start all ranks with one world size.");
+    if (h.rank == 0 || h.rank >= h.size)
+      refuse("has a rank that only ranks 1 to " + std::to_string(me_.size - 1) + " may have here.", "give each process its own rank, from 0 on.");
     if (seats_[h.rank]) refuse("is there twice.", "give each process its own rank, and end the ranks of former runs.");
     if (h.version != std::uint32_t(me_.version))
       refuse("has NCCL " + std::to_string(h.version) + ", and rank 0 has " + std::to_string(me_.version) + ".", "use one version of NCCL on all machines.");
     seats_[h.rank] = std::move(g.fd);
   }
   [[noreturn]] void refuse_leaver(int r) const {
-    throw error(code::rank_lost, "rank " + std::to_string(r) + " was lost: it came to rank 0 at " + at_ + ", and left before all ranks had come.", "read that rank's first error.");
+    throw error(code::rank_lost, "rank " + std::to_string(r) + " was lost: it came to rank 0 at " + at_ + ", and left before all ranks had come.",
+                "read that rank's first error.");
   }
   [[noreturn]] void refuse_missing() const {
     const std::vector<int> ranks = missing();
@@ -206,7 +213,8 @@ inline company visit_rank_0(const place& where, const newcomer& me, double secon
     refuse_place("what " + mine + " found at " + at + " is no rank 0 of this library's: it answers \"" + io::shown({a.magic, got < 8 ? got : 8}) + "\".",
                  "set SHARDPROOF_NCCL_PORT to a free port on every rank.");
   if (!whole)
-    throw error(code::rank_lost, "rank 0 was lost: it listened at " + at + " and did not answer " + mine + " within " + seconds_text(seconds) + ".", "read rank 0's first error.");
+    throw error(code::rank_lost, "rank 0 was lost: it listened at " + at + " and did not answer " + mine + " within " + seconds_text(seconds) + ".",
+                "read rank 0's first error.");
   a.text[sizeof a.text - 1] = '\0';
   if (a.code) repeat(a.code, a.text);
   company c;

@@ -89,7 +89,9 @@ class fate {
     return w;
   }
   static error lost(int rank, const std::string& words, const std::string& at) {
-    return error(code::rank_lost, "rank " + std::to_string(rank) + " was lost (" + words + "), so that this rank stops" + (at.empty() ? "." : " at " + at + "."), in_process::fix_lost);
+    return error(code::rank_lost,
+                 "rank " + std::to_string(rank) + " was lost (" + words + "), so that this rank stops" + (at.empty() ? "." : " at " + at + "."),
+                 in_process::fix_lost);
   }
   bool settle(int rank, std::exception_ptr what, const std::string& words) {
     const std::lock_guard guard(lock_);

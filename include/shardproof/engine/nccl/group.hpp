@@ -30,7 +30,13 @@ class group final : public communicator {
  public:
   /// `members`: world ranks in this group's order.
   group(watch& w, backend& device, ncclComm_t c, std::vector<int> members, int rank, std::string name)
-      : watch_(w), device_(device), comm_(c), shared_(std::make_shared<const std::vector<int>>(std::move(members))), members_(*shared_), rank_(rank), name_(std::move(name)) {}
+      : watch_(w),
+        device_(device),
+        comm_(c),
+        shared_(std::make_shared<const std::vector<int>>(std::move(members))),
+        members_(*shared_),
+        rank_(rank),
+        name_(std::move(name)) {}
   ~group() override { (void)cudaFree(room_); }
   int rank() const override { return rank_; }
   int size() const override { return int(members_.size()); }
@@ -78,12 +84,16 @@ class group final : public communicator {
     const std::size_t bytes = checked(operation::all_to_all, send, leaves, t);
     checked(operation::all_to_all, receive, comes, t);
     if (send_counts[std::size_t(rank_)] != receive_counts[std::size_t(rank_)])
-      throw error(code::usage, "all_to_all that sends " + std::to_string(send_counts[std::size_t(rank_)]) + " elements to itself and expects " + std::to_string(receive_counts[std::size_t(rank_)]) + ".",
+      throw error(code::usage,
+                  "all_to_all that sends " + std::to_string(send_counts[std::size_t(rank_)]) + " elements to itself and expects " +
+                      std::to_string(receive_counts[std::size_t(rank_)]) + ".",
                   "pass receive_counts that are what the others send.");
     issue(operation::all_to_all, leaves > 0 || comes > 0, [&](cudaStream_t s) {
       return together([&](auto call) {
-        each_part(send_counts, t, [&](int r, std::size_t at, std::size_t n) { call(ncclSend(static_cast<const std::byte*>(send) + at, n, type_of(t), r, comm_, s)); });
-        each_part(receive_counts, t, [&](int r, std::size_t at, std::size_t n) { call(ncclRecv(static_cast<std::byte*>(receive) + at, n, type_of(t), r, comm_, s)); });
+        each_part(send_counts, t,
+                  [&](int r, std::size_t at, std::size_t n) { call(ncclSend(static_cast<const std::byte*>(send) + at, n, type_of(t), r, comm_, s)); });
+        each_part(receive_counts, t,
+                  [&](int r, std::size_t at, std::size_t n) { call(ncclRecv(static_cast<std::byte*>(receive) + at, n, type_of(t), r, comm_, s)); });
       });
     });
     tally(operation::all_to_all, double(bytes), time);
@@ -92,7 +102,8 @@ class group final : public communicator {
     const stopwatch time;
     const std::size_t bytes = checked(operation::broadcast, p, count, t);
     if (root < 0 || root >= size())
-      throw error(code::usage, "broadcast from root " + std::to_string(root) + " in a group of " + std::to_string(size()) + " ranks.", "pass a rank of this group.");
+      throw error(code::usage, "broadcast from root " + std::to_string(root) + " in a group of " + std::to_string(size()) + " ranks.",
+                  "pass a rank of this group.");
     issue(operation::broadcast, count > 0, [&](cudaStream_t s) { return ncclBroadcast(p, p, std::size_t(count), type_of(t), root, comm_, s); });
     tally(operation::broadcast, double(bytes), time);  // on every rank, as the ledger does
   }
@@ -127,7 +138,8 @@ class group final : public communicator {
     if (members.size() == members_.size()) return std::make_unique<group>(watch_, device_, comm_, std::move(members), place, std::move(name));
     ncclConfig_t c = NCCL_CONFIG_INITIALIZER;
     c.blocking = 0;
-    const ncclComm_t made = watch_.open("the start of " + name, start_seconds, comm_, [&](ncclComm_t* to) { return ncclCommSplit(comm_, color, place, to, &c); });
+    const ncclComm_t made =
+        watch_.open("the start of " + name, start_seconds, comm_, [&](ncclComm_t* to) { return ncclCommSplit(comm_, color, place, to, &c); });
     return std::make_unique<group>(watch_, device_, made, std::move(members), place, std::move(name));
   }
   static constexpr double start_seconds = 300;           ///< of a part, which may have to make connections
@@ -204,21 +216,26 @@ class group final : public communicator {
   }
   void refuse_in_capture(operation o) const {
     if (device_.capturing())
-      throw error(code::usage, std::string("a captured step calls ") + name_of(o) + ", which waits for other ranks, and it runs later.", "take it out of the step.");
+      throw error(code::usage, std::string("a captured step calls ") + name_of(o) + ", which waits for other ranks, and it runs later.",
+                  "take it out of the step.");
   }
 
   // ---- arguments: refused before the others see anything of this call
   std::size_t checked(operation o, const void* p, long count, dtype t) const {
     if (count < 0) throw error(code::usage, name_of(o) + std::string(" of ") + std::to_string(count) + " elements.", "pass a count of zero or more.");
     if (count > 0 && !p)
-      throw error(code::usage, name_of(o) + std::string(" of ") + std::to_string(count) + " elements at a null pointer.", "pass the buffer; only a count of zero may come without.");
+      throw error(code::usage, name_of(o) + std::string(" of ") + std::to_string(count) + " elements at a null pointer.",
+                  "pass the buffer; only a count of zero may come without.");
     if (count > 0 && !device_.holds(p)) [[unlikely]]
-      throw error(code::usage, name_of(o) + std::string(" of memory that device ") + device_.name() + " does not hold.", "put the numbers into a tensor: sp::leaf, sp::input.");
+      throw error(code::usage, name_of(o) + std::string(" of memory that device ") + device_.name() + " does not hold.",
+                  "put the numbers into a tensor: sp::leaf, sp::input.");
     return std::size_t(count) * bytes_of(t);
   }
   long checked(operation o, std::span<const long> counts) const {
     if (counts.size() != members_.size())
-      throw error(code::usage, name_of(o) + std::string(" with ") + std::to_string(counts.size()) + " counts in a group of " + std::to_string(size()) + " ranks.", "pass one count a rank.");
+      throw error(code::usage,
+                  name_of(o) + std::string(" with ") + std::to_string(counts.size()) + " counts in a group of " + std::to_string(size()) + " ranks.",
+                  "pass one count a rank.");
     long total = 0;
     for (long n : counts) {
       if (n < 0) throw error(code::usage, name_of(o) + std::string(" with a count of ") + std::to_string(n) + ".", "pass counts of zero or more.");

@@ -38,10 +38,16 @@ enum class id_file_state : unsigned char { absent, whole, foreign };
 inline id_file_state look_at(const std::string& path, id_record& r) {
   const descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd && (errno == ENOENT || errno == ESTALE)) return id_file_state::absent;
-  if (!fd) refuse_place("the id file " + io::shown(path, 400) + " cannot be read: " + std::strerror(errno) + ".", "check SHARDPROOF_NCCL_ID_FILE and the permissions.");
+  if (!fd)
+    refuse_place("the id file " + io::shown(path, 400) + " cannot be read: " + std::strerror(errno) + ".",
+                 "check SHARDPROOF_NCCL_ID_FILE and the permissions.");
   char bytes[sizeof(id_record) + 1];
   std::size_t got = 0;
-  for (ssize_t n = 1; n > 0 && got < sizeof bytes; got += n > 0 ? std::size_t(n) : 0) n = io::uninterrupted([&] { return ::read(fd.get(), bytes + got, sizeof bytes - got); });
+  while (got < sizeof bytes) {
+    const ssize_t n = io::uninterrupted([&] { return ::read(fd.get(), bytes + got, sizeof bytes - got); });
+    if (n <= 0) break;
+    got += std::size_t(n);
+  }
   if (got == 0) return id_file_state::absent;
   std::memcpy(&r, bytes, sizeof r);
   return got == sizeof r && std::memcmp(r.magic, id_magic, sizeof id_magic) == 0 && r.check == check_of(r) ? id_file_state::whole : id_file_state::foreign;
@@ -64,7 +70,8 @@ inline company meet_by_file(const place& where, const newcomer& me, const std::f
       out.write(&r, sizeof r);
       out.commit();
     } catch (const error& e) {
-      throw error(code::no_launcher, "rank 0 cannot write the id file " + io::shown(where.file, 400) + ".", std::string("name a file in a folder that all ranks share in SHARDPROOF_NCCL_ID_FILE. [") + e.what() + "]");
+      throw error(code::no_launcher, "rank 0 cannot write the id file " + io::shown(where.file, 400) + ".",
+                  std::string("name a file in a folder that all ranks share in SHARDPROOF_NCCL_ID_FILE. [") + e.what() + "]");
     }
     return c;
   }
@@ -76,15 +83,20 @@ inline company meet_by_file(const place& where, const newcomer& me, const std::f
     stale = is == detail::id_file_state::whole && (r.token != where.token || r.protocol != detail::protocol);
     if (is == detail::id_file_state::whole && !stale) break;
     if (now() >= limit)
-      throw error(code::rank_lost, "rank 0 was lost or did not write the id file " + io::shown(where.file, 400) + " within " + seconds_text(seconds) + ": " + mine + " waits for it" +
-                                       (stale ? ", and found one of another run." : "."),
-                  stale ? "give all ranks of a run one SHARDPROOF_NCCL_TOKEN; read rank 0's first error." : "start rank 0; name a file that all ranks share; read rank 0's first error.");
+      throw error(code::rank_lost,
+                  "rank 0 was lost or did not write the id file " + io::shown(where.file, 400) + " within " + seconds_text(seconds) + ": " + mine +
+                      " waits for it" + (stale ? ", and found one of another run." : "."),
+                  stale ? "give all ranks of a run one SHARDPROOF_NCCL_TOKEN; read rank 0's first error."
+                        : "start rank 0; name a file that all ranks share; read rank 0's first error.");
     std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds_until(limit, 20)));
   }
   if (r.size != std::uint32_t(me.size) || me.rank >= me.size)
-    refuse_place(mine + " of " + std::to_string(me.size) + " found an id file of a world of " + std::to_string(r.size) + ": " + io::shown(where.file, 400) + ".", "start all ranks with one world size.");
+    refuse_place(
+        mine + " of " + std::to_string(me.size) + " found an id file of a world of " + std::to_string(r.size) + ": " + io::shown(where.file, 400) + ".",
+        "start all ranks with one world size.");
   if (r.version != std::uint32_t(me.version))
-    refuse_place(mine + " has NCCL " + std::to_string(me.version) + ", and rank 0 has " + std::to_string(r.version) + ".", "use one version of NCCL on all machines.");
+    refuse_place(mine + " has NCCL " + std::to_string(me.version) + ", and rank 0 has " + std::to_string(r.version) + ".",
+                 "use one version of NCCL on all machines.");
   company c;
   std::memcpy(c.id.data(), r.id, c.id.size());
   return c;

@@ -63,8 +63,10 @@ template <class Get> place read_place(const launch& l, Get&& get) {
   if (const char* file = set("SHARDPROOF_NCCL_ID_FILE")) {
     p.file = file;
     if (!p.token)
-      throw error(code::no_launcher, "the launch environment is incomplete: SHARDPROOF_NCCL_TOKEN is not set, and the launcher names no job, so that an old " + p.file +
-                                         " could not be told from a new one.", "set SHARDPROOF_NCCL_TOKEN to the same new text on every rank, such as the time of the start.");
+      throw error(code::no_launcher,
+                  "the launch environment is incomplete: SHARDPROOF_NCCL_TOKEN is not set, and the launcher names no job, so that an old " + p.file +
+                      " could not be told from a new one.",
+                  "set SHARDPROOF_NCCL_TOKEN to the same new text on every rank, such as the time of the start.");
     return p;
   }
   const bool on_one_machine = l.world_size == 1 || l.local_world_size == l.world_size;

@@ -39,14 +39,17 @@ struct label {
 [[noreturn]] inline void refuse_nccl(ncclResult_t r, const std::string& what, ncclComm_t c) {
   const char* more = ncclGetLastError(c);
   const std::string said = std::string("NCCL failed at ") + what + ": " + ncclGetErrorString(r) + (more && *more ? " (" + io::shown(more) + ")" : "") + ".";
-  if (r == ncclRemoteError || r == ncclSystemError) throw error(code::rank_lost, "a rank was lost, or its connection: " + said, "read the first error of the other ranks; NCCL_DEBUG=INFO tells more.");
+  if (r == ncclRemoteError || r == ncclSystemError)
+    throw error(code::rank_lost, "a rank was lost, or its connection: " + said, "read the first error of the other ranks; NCCL_DEBUG=INFO tells more.");
   if (r == ncclInvalidUsage)
-    throw error(code::no_launcher, said, "give each rank a device of its own (NCCL wants that), or run ranks that share one by sp::run; NCCL_DEBUG=WARN tells more.");
+    throw error(code::no_launcher, said,
+                "give each rank a device of its own (NCCL wants that), or run ranks that share one by sp::run; NCCL_DEBUG=WARN tells more.");
   throw error(code::device_failed, said, "read the first error of any rank; NCCL_DEBUG=INFO tells more.");
 }
 inline void check_cuda(cudaError_t e, const char* what) {
   if (e != cudaSuccess) [[unlikely]]
-    throw error(code::device_failed, std::string("device cuda failed at ") + what + ": " + cudaGetErrorName(e) + ", " + cudaGetErrorString(e) + ".", "read the first error of any rank.");
+    throw error(code::device_failed, std::string("device cuda failed at ") + what + ": " + cudaGetErrorName(e) + ", " + cudaGetErrorString(e) + ".",
+                "read the first error of any rank.");
 }
 
 class watch {
@@ -67,7 +70,8 @@ class watch {
   template <class F> ncclComm_t open(const std::string& what, double seconds, ncclComm_t parent, F make) {
     const auto late = [&](double waited) {
       if (waited >= seconds)
-        throw error(code::rank_lost, "a rank was lost or did not reach " + what + " within " + seconds_text(seconds) + ".", "start all ranks; read their first errors; NCCL_DEBUG=INFO tells more.");
+        throw error(code::rank_lost, "a rank was lost or did not reach " + what + " within " + seconds_text(seconds) + ".",
+                    "start all ranks; read their first errors; NCCL_DEBUG=INFO tells more.");
     };
     ncclComm_t* c = nullptr;
     ncclResult_t r;
@@ -166,10 +170,15 @@ class watch {
     if (what.members && waited >= std::min(1.0, timeout_))
       for (int r : *what.members)
         if (r != rank_ && fate_.has_returned(r))
-          throw error(code::rank_lost, "rank " + std::to_string(r) + " was lost: it returned from its body and does not reach " + what.text() + ", where rank " + std::to_string(rank_) + " waits.",
+          throw error(code::rank_lost,
+                      "rank " + std::to_string(r) + " was lost: it returned from its body and does not reach " + what.text() + ", where rank " +
+                          std::to_string(rank_) + " waits.",
                       "make the same collective calls on every rank of a group; do not return early on some.");
     if (waited >= timeout_)
-      throw error(code::rank_lost, "a rank was lost or did not reach " + what.text() + " within " + seconds_text(timeout_) + ": rank " + std::to_string(rank_) + " waits there.", in_process::fix_lost);
+      throw error(
+          code::rank_lost,
+          "a rank was lost or did not reach " + what.text() + " within " + seconds_text(timeout_) + ": rank " + std::to_string(rank_) + " waits there.",
+          in_process::fix_lost);
   }
   static double seconds_since(moment t) { return std::chrono::duration<double>(now() - t).count(); }
   /// Polls until NCCL has taken a call; `limit(seconds waited)` throws where that is too long. Whoever aborts meanwhile holds the lock,
@@ -206,7 +215,8 @@ class watch {
     try {
       for (ncclComm_t c : comms_) {
         ncclResult_t state = ncclSuccess;
-        if (c && ncclCommGetAsyncError(c, &state) == ncclSuccess && state != ncclSuccess && state != ncclInProgress) refuse_nccl(state, work_.empty() ? "work" : work_.front().what.text(), c);
+        if (c && ncclCommGetAsyncError(c, &state) == ncclSuccess && state != ncclSuccess && state != ncclInProgress)
+          refuse_nccl(state, work_.empty() ? "work" : work_.front().what.text(), c);
       }
       sweep();
       if (work_.empty()) return nullptr;

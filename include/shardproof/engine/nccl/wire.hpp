@@ -40,7 +40,9 @@ inline std::string seconds_text(double s) {
   std::snprintf(text, sizeof text, "%g s", s);
   return text;
 }
-inline std::string place_text(const std::string& host, int port) { return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(port); }
+inline std::string place_text(const std::string& host, int port) {
+  return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(port);
+}
 
 [[noreturn]] inline void refuse_place(const std::string& what, const char* fix) { throw error(code::no_launcher, what, fix); }
 
@@ -53,7 +55,8 @@ inline addresses resolve(const std::string& host, int port) {
   const int e = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &wish, &found);
   if (e == 0) return {found, &::freeaddrinfo};
   if (e == EAI_AGAIN) return {nullptr, &::freeaddrinfo};                   // names may come up later than ranks
-  refuse_place("the host " + io::shown(host) + ", where rank 0 listens, is not known here (" + ::gai_strerror(e) + ").", "correct MASTER_ADDR, or use an address.");
+  refuse_place("the host " + io::shown(host) + ", where rank 0 listens, is not known here (" + ::gai_strerror(e) + ").",
+               "correct MASTER_ADDR, or use an address.");
 }
 inline descriptor new_socket(int family) { return descriptor(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
 inline void prompt(const descriptor& fd) {
@@ -65,8 +68,9 @@ inline void prompt(const descriptor& fd) {
 inline bool met_itself(const descriptor& fd) {
   sockaddr_storage here{}, there{};
   socklen_t here_bytes = sizeof here, there_bytes = sizeof there;
-  return ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&here), &here_bytes) == 0 && ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&there), &there_bytes) == 0 &&
-         here_bytes == there_bytes && std::memcmp(&here, &there, here_bytes) == 0;
+  return ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&here), &here_bytes) == 0 &&
+         ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&there), &there_bytes) == 0 && here_bytes == there_bytes &&
+         std::memcmp(&here, &there, here_bytes) == 0;
 }
 /// errno is set where it fails.
 inline descriptor bound(int family, const sockaddr* at, socklen_t bytes, int backlog) {
@@ -102,7 +106,8 @@ inline descriptor listen_at(const std::string& host, int port, int backlog) {
   if (why == EADDRINUSE)
     refuse_place("rank 0 cannot listen at " + at + ": the port is taken, by another run or by the launcher itself.",
                  "set SHARDPROOF_NCCL_PORT to a free port on every rank, or end the other run.");
-  refuse_place("rank 0 cannot listen at " + at + ": " + std::strerror(why) + ".", "set SHARDPROOF_NCCL_PORT to a port above 1023 that is free, or correct MASTER_ADDR.");
+  refuse_place("rank 0 cannot listen at " + at + ": " + std::strerror(why) + ".",
+               "set SHARDPROOF_NCCL_PORT to a port above 1023 that is free, or correct MASTER_ADDR.");
 }
 
 /// Tries until `limit`, as rank 0 may start last. None: nobody listened. @error SP503 the host is not known.
@@ -116,7 +121,9 @@ inline descriptor connect_to(const std::string& host, int port, moment limit) {
       if (e == EINPROGRESS) {
         pollfd p{fd.get(), POLLOUT, 0};
         socklen_t bytes = sizeof e;
-        if (io::uninterrupted([&] { return ::poll(&p, 1, milliseconds_until(limit, 2000)); }) <= 0 || ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &e, &bytes) != 0) e = ETIMEDOUT;
+        if (io::uninterrupted([&] { return ::poll(&p, 1, milliseconds_until(limit, 2000)); }) <= 0 ||
+            ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &e, &bytes) != 0)
+          e = ETIMEDOUT;
       }
       if (e == 0 && !detail::met_itself(fd)) {
         detail::prompt(fd);
