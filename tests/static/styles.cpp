@@ -194,6 +194,10 @@ static_assert(code_in<tied_result<sp::replicated, lookup>> == sp::code::tied_apa
 static_assert(code_in<tied_result<sp::colwise, sp::with<sp::replicated, table>>> == sp::code::tied_apart);
 
 // ---- which styles suit which kinds: a style needs the role it shards -----------------------------------------------------------
+// A bias behind a table would be added by every rank, or by one to what others hold: a table with one takes no style of tables.
+struct biased_table : table { using bias = sp::with_bias; };
+static_assert( sp::suits<sp::embedding_rowwise, table>() && sp::suits<sp::embedding_colwise, table>());
+static_assert(!sp::suits<sp::embedding_rowwise, biased_table>() && !sp::suits<sp::embedding_colwise, biased_table>());
 static_assert( sp::suits<sp::colwise, up>());
 static_assert( sp::suits<sp::rowwise, up>());
 static_assert( sp::suits<sp::colwise_gather_output, up>());
