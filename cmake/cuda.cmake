@@ -3,7 +3,7 @@
 set(shardproof_cuda_source ${PROJECT_SOURCE_DIR}/examples/cli/backend_cuda.cu)
 
 set(shardproof_has_cuda FALSE)
-if(SHARDPROOF_CUDA AND shardproof_cuda_FOUND)
+if((SHARDPROOF_CUDA OR SHARDPROOF_BUILD_TESTS) AND shardproof_cuda_FOUND)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 90a-real 90-virtual)                  # an H200, and what comes later by way of PTX
   endif()

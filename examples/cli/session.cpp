@@ -35,7 +35,7 @@ session::session(const common_options& o, std::string where, weights read) : opt
   if (o.device == "cuda") {
     device = sp::device_kind::cuda;
     if (!sp::detail::registered_backends[int(device)])
-      throw sp::error(sp::code::no_device, "no such device: this program is built without a CUDA backend.", "use --device cpu, or build where nvcc is.");
+      throw sp::error(sp::code::no_device, "no such device: this program is built without a CUDA backend.", "use --device cpu, or build it with -DSHARDPROOF_CUDA=ON where nvcc is.");
     sp::backend_of(device).require();
   }
   if (o.engine_of_experts != "all_to_all" && o.engine_of_experts != "masked")
