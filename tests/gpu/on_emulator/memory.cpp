@@ -56,15 +56,20 @@ TEST_CASE("ids that name no row are told by the next call that waits, once, and 
 }
 
 TEST_CASE("the device's peak counts what tensors have held", "[gpu]") {
-  std::thread rank([] {
-    void* const a = gpu().allocate(1000);
+  double both = 0, later = 0;
+  std::thread rank([&] {                                                     // more than any test before has held
+    void* const a = gpu().allocate(400000000);
     void* const b = gpu().allocate(500);
-    gpu().release(a, 1000);
+    both = gpu().peak_bytes();
+    gpu().release(a, 400000000);
     void* const c = gpu().allocate(100);
+    later = gpu().peak_bytes();
     gpu().release(b, 500), gpu().release(c, 100);
   });
   rank.join();
-  CHECK(gpu().peak_bytes() >= 0);
+  CHECK(both >= 400000500);
+  CHECK(both < 400100000);
+  CHECK(later == both);
 }
 
 TEST_CASE("a collective of host memory is refused, and names the device", "[gpu]") {
