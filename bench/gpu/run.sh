@@ -43,7 +43,7 @@ case $? in
   *) cat "$build/log" >&2; exit 1 ;;
 esac
 
-for name in products fused_norm collectives; do bench_program $name || exit 1; done
+for name in products grouped fused_norm collectives; do bench_program $name || exit 1; done
 backend=$root/examples/cli/backend_cuda.cu
 compile "$build/backend_cuda.o" "$backend" kernels -c "$backend" || exit 1
 compile "$build/block" "$here/block.cpp" g++ -std=c++20 -O2 "-I$root/include" "$here/block.cpp" "$build/backend_cuda.o" \
@@ -76,6 +76,7 @@ bench() {
 }
 bench products "$build/products" $quick
 bench "products, tuned" env SHARDPROOF_CUDA_TUNE=1 "$build/products" $quick
+bench grouped "$build/grouped" $quick
 bench collectives "$build/collectives" ${quick:+--pairs 7 --steps 50}
 bench fused_norm "$build/fused_norm" ${quick:+--turns 7 --steps 50}
 bench forward "$build/block" forward decode $quick

@@ -82,8 +82,8 @@ answer generate(const common_options& common, const generate_options& o) {
   s.run([&] {
     auto lm = s.loaded();
     const sp::no_grad off;
-    // Single tokens are one captured step, unless the host counts what they cost, or chooses what is launched (experts).
-    const bool captured = sp::device().captures() && o.stats.empty() && !s.config.moe.experts;
+    // Single tokens are one captured step, unless the host counts what they cost, or asks how many rows travel to experts.
+    const bool captured = sp::device().captures() && o.stats.empty();
     sp::cache kv({.room = captured ? long(prompt.size()) + o.count : 0});
     sp::ref of_ranks;
     sp::replay step;
@@ -98,7 +98,7 @@ answer generate(const common_options& common, const generate_options& o) {
     for (int i = 0; i < o.count; ++i) {
       const auto forward = [&] { of_ranks = candidates(lm->forward(ids, kv), s.config.vocab_size); };
       if (captured) kv.next(ids.at->s[1]);
-      if (captured && i > 0) step(forward);
+      if (captured && i > 0 && !total.waits) step(forward);
       else forward();
       const std::int64_t best = best_of(of_ranks);
       if (i == 0) first = seconds_now();

@@ -13,16 +13,22 @@ using Catch::Matchers::Contains;
 const char* const tiny = R"({"model_type": "llama", "vocab_size": 37, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2,
                              "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 4, "tie_word_embeddings": false)";
 sp::configuration config_of(const std::string& more = "") { return sp::read_configuration(tiny + more + "}"); }
+sp::configuration mixture() {
+  return sp::read_configuration(R"({"model_type": "qwen3_moe", "vocab_size": 37, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2,
+      "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 4, "tie_word_embeddings": false, "num_experts": 6, "num_experts_per_tok": 2,
+      "moe_intermediate_size": 12, "norm_topk_prob": true})");
+}
+using sp::expert_parallel;
 
 struct trained {
   std::vector<double> losses, norms, weights;
   long bodies = 0, launches = 0;                                             // calls of the body; kernels that the last step launched itself
 };
 /// Adam with a schedule and clipping, other tokens at each step.
-trained train(sp::device_kind d, const sp::mesh& mesh, bool captured, int steps) {
+trained train(sp::device_kind d, const sp::mesh& mesh, bool captured, int steps, const sp::configuration& config = config_of(), expert_parallel experts = expert_parallel::none) {
   trained out;
   sp::run({.mesh = mesh, .device = d}, [&] {
-    const auto m = sp::make_causal_lm(config_of(), sp::plan_choice::automatic, {}, sp::sharing{.tp = mesh.tp, .data_parallel = mesh.dp > 1});
+    const auto m = sp::make_causal_lm(config, sp::plan_choice::automatic, {}, sp::sharing{.tp = mesh.tp, .experts = experts, .data_parallel = mesh.dp > 1});
     const auto all = m->parameters();
     sp::initialise(all, 7, 0.3);
     sp::adamw optimizer{.lr = 1e-2, .clip = 0.5};
@@ -59,9 +65,10 @@ trained train(sp::device_kind d, const sp::mesh& mesh, bool captured, int steps)
 }  // namespace
 
 TEST_CASE("a captured training step trains as one that is queued each time", "[gpu]") {
-  for (const sp::mesh mesh : {sp::mesh{}, sp::mesh{.tp = 2}, sp::mesh{.tp = 4}, sp::mesh{.tp = 2, .dp = 2}}) {
-    CAPTURE(mesh.tp, mesh.dp);
-    const trained queued = train(sp::device_kind::cuda, mesh, false, 5), captured = train(sp::device_kind::cuda, mesh, true, 5);
+  struct run { sp::mesh mesh; sp::configuration config = config_of(); expert_parallel experts = expert_parallel::none; };
+  for (const run& r : {run{{}}, {{.tp = 2}}, {{.tp = 4}}, {{.tp = 2, .dp = 2}}, {{}, mixture()}, {{.tp = 2}, mixture()}, {{.tp = 4}, mixture(), expert_parallel::masked}}) {
+    CAPTURE(r.mesh.tp, r.mesh.dp, r.config.moe.experts, int(r.experts));
+    const trained queued = train(sp::device_kind::cuda, r.mesh, false, 5, r.config, r.experts), captured = train(sp::device_kind::cuda, r.mesh, true, 5, r.config, r.experts);
     CHECK(queued.bodies == 5);
     CHECK(captured.bodies == 2);                                             // once to warm up, once to be captured
     CHECK(captured.losses == queued.losses);
@@ -72,19 +79,24 @@ TEST_CASE("a captured training step trains as one that is queued each time", "[g
 }
 
 TEST_CASE("a step on the device is the step on the host", "[gpu]") {
-  const trained host = train(sp::device_kind::cpu, {.tp = 2}, true, 4), device = train(sp::device_kind::cuda, {.tp = 2}, true, 4);
-  CHECK(host.bodies == 4);                                                   // nothing is captured there
-  REQUIRE(host.weights.size() == device.weights.size());
-  for (std::size_t i = 0; i < host.losses.size(); ++i) CHECK(device.losses[i] == Approx(host.losses[i]).epsilon(1e-5));
-  for (std::size_t i = 0; i < host.weights.size(); ++i) CHECK(std::abs(device.weights[i] - host.weights[i]) < 2e-4);
+  for (const auto& [config, experts] : {std::pair{config_of(), expert_parallel::none}, {mixture(), expert_parallel::masked}}) {
+    const trained host = train(sp::device_kind::cpu, {.tp = 2}, true, 4, config, experts), device = train(sp::device_kind::cuda, {.tp = 2}, true, 4, config, experts);
+    CHECK(host.bodies == 4);                                                 // nothing is captured there
+    REQUIRE(host.weights.size() == device.weights.size());
+    for (std::size_t i = 0; i < host.losses.size(); ++i) CHECK(device.losses[i] == Approx(host.losses[i]).epsilon(1e-5));
+    for (std::size_t i = 0; i < host.weights.size(); ++i) CHECK(std::abs(device.weights[i] - host.weights[i]) < 2e-4);
+  }
 }
 
 TEST_CASE("a captured decode step decodes as one that is queued each time", "[gpu]") {
-  for (const int tp : {1, 2, 4}) {
+  struct run { int tp; sp::configuration config = config_of(); expert_parallel experts = expert_parallel::none; };
+  for (const run& r : {run{1}, {2}, {4}, {1, mixture()}, {2, mixture(), expert_parallel::masked}}) {
+    const int tp = r.tp;
+    CAPTURE(tp, r.config.moe.experts);
     const auto decoded = [&](bool captured) {
       std::vector<std::int64_t> made;
       sp::run({.mesh = {.tp = tp}, .device = sp::device_kind::cuda}, [&] {
-        const auto m = sp::make_causal_lm(config_of(), sp::plan_choice::automatic, {}, tp);
+        const auto m = sp::make_causal_lm(r.config, sp::plan_choice::automatic, {}, sp::sharing{.tp = tp, .experts = r.experts});
         sp::initialise(m->parameters(), 7, 0.3);
         const sp::no_grad off;
         sp::cache kv({.room = 16});
@@ -135,4 +147,21 @@ TEST_CASE("what a captured step may not do is refused, and the rank can go on", 
     CHECK_THAT(refusal([&] { sp::replay inner; inner([] {}); inner([] {}); }), Contains("a step is captured inside of another one"));
     CHECK(x.item() == 3);
   });
+  std::string text;
+  try {
+    train(sp::device_kind::cuda, {.tp = 2}, true, 2, mixture(), expert_parallel::all_to_all);
+  } catch (const sp::error& e) { text = e.what(); }
+  CHECK_THAT(text, Contains("SP001") && Contains("a captured step reads numbers of the device"));
+}
+
+TEST_CASE("the ledger says which steps wait for numbers", "[gpu]") {
+  const auto waits = [](const sp::configuration& c, expert_parallel experts, int tp) {
+    const auto m = sp::make_causal_lm(c, sp::plan_choice::automatic, {}, sp::sharing{.tp = tp, .experts = experts});
+    return sp::dry_check(*m, sp::ranks{tp}, sp::tokens{1, 4}).waits;
+  };
+  CHECK(waits(mixture(), expert_parallel::all_to_all, 2));
+  CHECK_FALSE(waits(mixture(), expert_parallel::all_to_all, 1));
+  CHECK_FALSE(waits(mixture(), expert_parallel::masked, 2));
+  CHECK_FALSE(waits(mixture(), expert_parallel::none, 2));
+  CHECK_FALSE(waits(config_of(), expert_parallel::none, 2));
 }

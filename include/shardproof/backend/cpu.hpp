@@ -16,6 +16,7 @@
 #include <shardproof/backend/cpu/cross_entropy.hpp>
 #include <shardproof/backend/cpu/dropout.hpp>
 #include <shardproof/backend/cpu/elementwise.hpp>
+#include <shardproof/backend/cpu/grouped.hpp>
 #include <shardproof/backend/cpu/matmul.hpp>
 #include <shardproof/backend/cpu/memory.hpp>
 #include <shardproof/backend/cpu/norm.hpp>
@@ -65,6 +66,12 @@ class cpu_backend final : public backend {
   void place(const place_args& a) override { cpu::place(a); }
   void dropout(const dropout_args& a) override { cpu::dropout(a); }
   void matmul(const matmul_args& a) override { cpu::matmul(a); }
+
+  void group_ids(const group_args& a) override { cpu::group_ids(a); }
+  void grouped_matmul(const grouped_args& a) override { cpu::grouped_matmul(a); }
+  void grouped_outer(const grouped_args& a) override { cpu::grouped_outer(a); }
+  void grouped_add(const view& y, const view& x, const view& b, const view& offsets) override { cpu::grouped_add(y, x, b, offsets); }
+  void grouped_sum(const view& db, const view& dy, const view& offsets) override { cpu::grouped_sum(db, dy, offsets); }
 
   void rms_norm(const view& y, const view& x, const view& w, double eps, double offset) override { cpu::rms_norm(y, x, w, eps, offset); }
   void rms_norm_backward(const view& dx, const view& dw, const view& dy, const view& x, const view& w, double eps, double offset) override {

@@ -16,6 +16,8 @@
 #include <shardproof/backend/cuda/cross_entropy.cuh>
 #include <shardproof/backend/cuda/dropout.cuh>
 #include <shardproof/backend/cuda/elementwise.cuh>
+#include <shardproof/backend/cuda/grouped.cuh>
+#include <shardproof/backend/cuda/grouped_matmul.cuh>
 #include <shardproof/backend/cuda/matmul.cuh>
 #include <shardproof/backend/cuda/memory.cuh>
 #include <shardproof/backend/cuda/norm.cuh>
@@ -65,6 +67,12 @@ class cuda_backend final : public backend {
   void place(const place_args& a) override { cuda::place(a); }
   void dropout(const dropout_args& a) override { cuda::dropout(a); }
   void matmul(const matmul_args& a) override { cuda::matmul(a); }
+
+  void group_ids(const group_args& a) override { cuda::group_ids(a); }
+  void grouped_matmul(const grouped_args& a) override { cuda::grouped_matmul(a); }
+  void grouped_outer(const grouped_args& a) override { cuda::grouped_outer(a); }
+  void grouped_add(const view& y, const view& x, const view& b, const view& offsets) override { cuda::grouped_add(y, x, b, offsets); }
+  void grouped_sum(const view& db, const view& dy, const view& offsets) override { cuda::grouped_sum(db, dy, offsets); }
 
   void rms_norm(const view& y, const view& x, const view& w, double eps, double offset) override { cuda::rms_norm(y, x, w, eps, offset); }
   void rms_norm_backward(const view& dx, const view& dw, const view& dy, const view& x, const view& w, double eps, double offset) override {

@@ -93,6 +93,22 @@ struct route_args {
   router_rule how;
 };
 
+/// Where ids send positions: [groups] of equal ids from `first` on. ids [positions]; `chosen` neighbouring positions are a token's.
+struct group_args {
+  view choice, token;           ///< i64 [positions]: those of group g, ascending, in [offsets[g], offsets[g + 1]), and their tokens; -1 behind the last group
+  view offsets;                 ///< i64 [groups + 1]
+  view ids;                     ///< i64; an id outside of the groups is nobody's
+  long first = 0, chosen = 1;
+  bool open = false;            ///< the last group has all greater ids too
+};
+/// Products of rows in groups, that lie one behind the other as group_args says.
+struct grouped_args {
+  view a, b, c, offsets;        ///< offsets i64 [groups + 1], read where the kernel runs: rows of group g are [offsets[g], offsets[g + 1])
+  long rows = 0, n = 0, k = 0;
+  bool tb = false;              ///< of grouped_matmul, as the next
+  bool accumulate = false;      ///< add to c instead of overwriting it
+};
+
 /// One AdamW step on f32 or f64 masters; Loshchilov & Hutter, arXiv 1711.05101, as torch.optim.AdamW computes it.
 struct adamw_args {
   view weight, gradient, first, second;
@@ -168,6 +184,18 @@ class backend {
 
   // ---- matrix products
   virtual void matmul(const matmul_args&) = 0;
+
+  // ---- rows in groups (experts), whose sizes only the device has to know
+  virtual void group_ids(const group_args&) = 0;
+  /// c[r] (+)= a[r] op(b[g]) for the rows r of group g: a [rows, k], b [groups, k, n], or [groups, n, k] if tb, c [rows, n]. Rows of no group
+  /// become zero (accumulate: stay). b alone may be bf16 or f16.
+  virtual void grouped_matmul(const grouped_args&) = 0;
+  /// c[g] += the sum over the rows r of group g of a[r]^T b[r]: a [rows, k], b [rows, n], c [groups, k, n].
+  virtual void grouped_outer(const grouped_args&) = 0;
+  /// y[r] = x[r] + b[g]: x and y [rows, n], b [groups, n]. Rows of no group become zero.
+  virtual void grouped_add(const view& y, const view& x, const view& b, const view& offsets) = 0;
+  /// db[g] += the sum of dy[r] over the rows r of group g.
+  virtual void grouped_sum(const view& db, const view& dy, const view& offsets) = 0;
 
   // ---- norms over the last dimension n; x is [rows, n], w and b are [n] and may be null (weight 1, bias 0).
   /// y = x * rsqrt(mean(x^2) + eps) * (offset + w).  Zhang & Sennrich, arXiv 1910.07467.

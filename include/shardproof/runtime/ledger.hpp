@@ -43,6 +43,7 @@ struct ledger {
   pass forward, backward;
   double activation_bytes = 0;                ///< values the forward pass makes; all live until backward if there is a tape
   double cache_bytes = 0;                     ///< keys and values kept by the cache
+  bool waits = false;                         ///< ranks have to know how many rows travel before they go on: no such step is captured (runtime/replay.hpp)
   std::uint64_t schedule = 14695981039346656037ull;   ///< a hash of the forward collectives in order: operation, axis, element count
   std::uint64_t meetings = 0;                 ///< how many the hash is over
   constexpr bool operator==(const ledger&) const = default;
@@ -59,6 +60,7 @@ struct ledger {
     backward.again(one.backward, base.backward);
     activation_bytes += one.activation_bytes - base.activation_bytes;
     cache_bytes += one.cache_bytes - base.cache_bytes;
+    waits = waits || one.waits;
     std::uint64_t shift = 1;
     for (std::uint64_t i = base.meetings; i < one.meetings; ++i) shift *= step;
     schedule = schedule * shift + (one.schedule - base.schedule * shift);

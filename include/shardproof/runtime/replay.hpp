@@ -3,12 +3,13 @@
 /// A step that is queued once and run often: on a GPU a CUDA graph, so that a step of a thousand kernels is one launch.
 ///
 ///     sp::replay step;                                     // of this rank; every rank has one and calls it alike
-///     for (long i = 0; i < steps; ++i) { sp::refill(ids, batch(i));  optimizer.advance(rate(i));
+///     for (long i = 0; i < steps; ++i) { sp::assign(ids, batch(i));  optimizer.advance(rate(i));
 ///       step([&] { auto loss = sp::cross_entropy(model.forward(ids, sp::no_cache), labels);  sp::backward(loss);  optimizer.update(all); }); }
 ///
 /// The first call runs the body, which makes what later calls share (optimizer states, tables); the second captures it and runs
 /// that; the others run it again without calling the body. The body must do the same each time: shapes, branches, tensors of
-/// outside. It may not read numbers of the device (SP001), nor drop elements (SP001: the same ones would fall each time).
+/// outside. It may not read numbers of the device (SP001), which rows that travel to experts have to (ledger::waits says so; ep_dispatch_experts),
+/// nor drop elements (SP001: the same ones would fall each time).
 /// Results are tensors that the body assigns to variables of outside; they are read between calls. Devices that capture nothing run the body.
 #include <utility>
 #include <shardproof/runtime/context.hpp>

@@ -3,9 +3,11 @@
 /// The way of tokens to experts: which rows a rank gets, in order of expert, and where each comes from. Integers only.
 ///
 ///     const erased::routes r = erased::routes_of(ids, cut_of_experts, false);      // each rank picks the rows of its own experts
-///     r.rows; r.offset(e);                                 // rows of the rank's e-th expert: [offset(e), offset(e + 1))
+///     r.rows(); r.offsets();                               // rows of the rank's e-th expert: [offsets[e], offsets[e + 1]), on the device
 ///
-/// Ids at or above the number of experts go nowhere: experts that are the identity (LongCat-Flash, arXiv 2509.01322).
+/// The device sorts. Where rows travel the host asks how many, as every rank has to know what it gets; elsewhere it asks only a device
+/// whose memory it can read: other devices have room for all choices, of which the rows behind the last expert's are nobody's, so that
+/// no step waits and each can be captured. Ids at or above the number of experts go nowhere: experts that are the identity (LongCat-Flash, arXiv 2509.01322).
 #include <vector>
 #include <shardproof/runtime/cut.hpp>
 #include <shardproof/runtime/node.hpp>
@@ -13,21 +15,22 @@ namespace shardproof::erased {
 
 /// Two leaves, so that a node of the tape keeps them as it keeps operands. Plain to copy.
 struct routes {
-  ref lists;                                           ///< i64 on the device: token of each row that leaves, its (token, choice), and the place where each row arrives
+  ref lists;                                           ///< i64 on the device: what the views below are of
   ref numbers;                                         ///< i64 on the host: what follows
   long* n() const { return static_cast<long*>(numbers->data.get()); }
-  long rows() const { return n()[0]; }                 ///< that the rank's experts get
+  long rows() const { return n()[0]; }                 ///< that the rank's experts get, and those of nobody
   long leaving() const { return n()[1]; }              ///< that its tokens send; the same where nothing travels
   bool travels() const { return n()[2] != 0; }
   long held() const { return n()[3]; }                 ///< experts of this rank
   long ranks() const { return n()[4]; }
-  long offset(long e) const { return n()[5 + e]; }     ///< held() + 1 of them
-  std::span<const long> sent() const { return {n() + 6 + held(), std::size_t(ranks())}; }
-  std::span<const long> received() const { return {n() + 6 + held() + ranks(), std::size_t(ranks())}; }
+  std::span<const long> sent() const { return {n() + 6, std::size_t(ranks())}; }
+  std::span<const long> received() const { return {n() + 6 + ranks(), std::size_t(ranks())}; }
+  view token() const { return list(0, leaving()); }                            ///< of each row that leaves; -1: of none
+  view choice() const { return list(n()[5], leaving()); }                      ///< its place among all (token, choice)
+  view offsets() const { return list(2 * n()[5], held() + 1); }
+  view arrival() const { return list(2 * n()[5] + held() + 1, travels() ? rows() : 0); }     ///< where each row lies that came
+ private:
   view list(long from, long count) const { return {static_cast<std::int64_t*>(lists->data.get()) + from, dtype::i64, {count}}; }
-  view token() const { return list(0, leaving()); }
-  view choice() const { return list(leaving(), leaving()); }
-  view arrival() const { return list(2 * leaving(), travels() ? rows() : 0); }
 };
 static_assert(sizeof(long) == sizeof(std::int64_t));
 
@@ -39,51 +42,74 @@ inline ref on_host(const std::vector<long>& v) {
   std::memcpy(r->data.get(), v.data(), v.size() * sizeof(long));
   return r;
 }
-inline ref on_device(const std::vector<long>& v) {
-  ref r = leaf(dtype::i64, {long(v.size())});
-  if (!v.empty()) device().from_host(r->v(), v.data());
-  return r;
+inline view part_of(const ref& list, long from, long count) {
+  return {static_cast<std::int64_t*>(list->data.get()) + from, dtype::i64, {count}};
 }
+inline void upload(const view& to, const std::vector<long>& v) { if (!v.empty()) device().from_host(to, v.data()); }
+inline std::vector<long> downloaded(const view& from) {
+  std::vector<long> v(std::size_t(from.count()), 0);
+  if (!v.empty()) device().to_host(v.data(), from);
+  return v;
+}
+/// Does the host know how many rows experts get, without waiting?
+inline bool counts_are_known() { return !self.device || self.device->host_memory(); }
+
 /// Of a dry run: shares as equal as they can be.
 inline routes guessed_routes(long leaving, long held, bool travels, long experts) {
-  std::vector<long> n(std::size_t(6 + held), 0);
-  n[0] = travels || experts == 0 ? leaving : leaving * held / experts;
-  n[1] = n[0];
-  n[3] = held;
-  for (long e = 0; e <= held; ++e) n[std::size_t(5 + e)] = n[0] * e / std::max(held, 1L);
-  return {ref{}, on_host(n)};
+  const long rows = travels || experts == 0 || !counts_are_known() ? leaving : leaving * held / experts;
+  return {ref{}, on_host({rows, rows, 0, held, 1, 0})};
 }
+/// Positions of `ids` by group, on the device: their tokens, their choices (`ids.count()` each), and `groups` + 1 offsets.
+inline ref sorted_ids(const ref& ids, long first, long groups, bool open) {
+  const long all = ids->s.count();
+  ref lists = leaf(dtype::i64, {2 * all + groups + 1});
+  device().group_ids({.choice = part_of(lists, all, all), .token = part_of(lists, 0, all), .offsets = part_of(lists, 2 * all, groups + 1), .ids = ids->v(),
+                      .first = first, .chosen = ids->s[-1], .open = open});
+  return lists;
+}
+/// How many of them groups have, or all where the host does not know.
+inline long known_count(const ref& lists, long all, long groups) {
+  return counts_are_known() ? *part_of(lists, 2 * all + groups, 1).as<const std::int64_t>() : all;
+}
+
+/// What arrives lies by sender and, of each, by expert; experts want it the other way round. `got`: [ranks, held].
+struct arrivals {
+  std::vector<long> received, lists;                   ///< rows of each rank; then the offsets of experts, and the place of each row
+  arrivals(const std::vector<long>& got, long ranks, long held) : received(std::size_t(ranks), 0), lists(std::size_t(held + 1), 0) {
+    const auto of = [&](long r, long e) { return got[std::size_t(r * held + e)]; };
+    for (long r = 0; r < ranks; ++r)
+      for (long e = 0; e < held; ++e) {
+        received[std::size_t(r)] += of(r, e);
+        lists[std::size_t(e + 1)] += of(r, e);
+      }
+    for (std::size_t e = 1; e < lists.size(); ++e) lists[e] += lists[e - 1];
+    std::vector<long> to = lists;
+    for (long& at : to) at += held + 1;
+    lists.resize(std::size_t(held + 1 + lists.back()));
+    long from = 0;
+    for (long r = 0; r < ranks; ++r)
+      for (long e = 0; e < held; ++e)
+        for (long k = of(r, e); k > 0; --k) lists[std::size_t(to[std::size_t(e)]++)] = from++;
+  }
+};
 
 /// ids [tokens..., chosen] of this rank. `d`: how experts are dealt to the `w` ranks of tp; where they are not, w is 1 and this rank has all.
 /// `travels`: tokens are sent to the ranks that have their experts. Collective then: counts are exchanged first.
 [[gnu::noinline]] inline routes routes_of(const ref& ids, const dim_info* d, long experts, int rank, int w, bool travels, const extent_table* table) {
-  const long all = ids->s.count(), chosen = ids->s[-1];
+  const long all = ids->s.count();
   const auto own = [&](int r) { return block_of(d, experts, r, w, table); };
   const slice mine = own(rank);
   if (self.dry) return guessed_routes(all, mine.size(), travels, experts);
-  std::vector<std::int64_t> id(std::size_t(all), 0);
-  if (all) device().to_host(id.data(), ids->v());
-
-  // A stable sort by expert; experts are dealt in order, so rows for one rank lie together.
-  const slice wanted = travels ? slice{0, experts} : mine;
-  std::vector<long> at(std::size_t(wanted.size() + 1), 0);
-  for (const long e : id) if (e >= wanted.begin && e < wanted.end) ++at[std::size_t(e - wanted.begin + 1)];
-  for (std::size_t e = 1; e < at.size(); ++e) at[e] += at[e - 1];
-  const long leaving = at.back();
-  std::vector<long> lists(std::size_t(2 * leaving), 0), next = at;
-  for (long i = 0; i < all; ++i) {
-    const long e = id[std::size_t(i)];
-    if (e < wanted.begin || e >= wanted.end) continue;
-    const long to = next[std::size_t(e - wanted.begin)]++;
-    lists[std::size_t(to)] = i / chosen;
-    lists[std::size_t(leaving + to)] = i;
-  }
-  std::vector<long> n{leaving, leaving, travels, mine.size(), w};
   if (!travels) {
-    n.insert(n.end(), at.begin(), at.end());
-    return {on_device(lists), on_host(n)};
+    const ref lists = sorted_ids(ids, mine.begin, mine.size(), false);
+    const long rows = known_count(lists, all, mine.size());
+    return {lists, on_host({rows, rows, 0, mine.size(), w, all})};
   }
 
+  // Experts are dealt in order, so rows for one rank lie together.
+  const ref sorted = sorted_ids(ids, 0, experts, false);
+  const std::vector<long> at = downloaded(part_of(sorted, 2 * all, experts + 1));
+  const long leaving = at.back();
   std::vector<long> given(std::size_t(experts), 0), sent(std::size_t(w), 0), count_to(std::size_t(w), 0), count_from(std::size_t(w), mine.size());
   for (int r = 0; r < w; ++r) {
     const slice theirs = own(r);
@@ -91,29 +117,18 @@ inline routes guessed_routes(long leaving, long held, bool travels, long experts
     sent[std::size_t(r)] = at[std::size_t(theirs.end)] - at[std::size_t(theirs.begin)];
   }
   for (long e = 0; e < experts; ++e) given[std::size_t(e)] = at[std::size_t(e + 1)] - at[std::size_t(e)];
-  const ref out = on_device(given), in = leaf(dtype::i64, {w * mine.size()});
+  const ref out = leaf(dtype::i64, {experts}), in = leaf(dtype::i64, {w * mine.size()});
+  upload(out->v(), given);
   self.on[0]->all_to_all(out->data.get(), count_to, in->data.get(), count_from, dtype::i64);
-  std::vector<long> got(std::size_t(w * mine.size()), 0), received(std::size_t(w), 0), offsets(std::size_t(mine.size() + 1), 0);
-  if (!got.empty()) device().to_host(got.data(), in->v());
-  const auto of = [&](int r, long e) { return got[std::size_t(r * mine.size() + e)]; };
-  for (int r = 0; r < w; ++r)
-    for (long e = 0; e < mine.size(); ++e) {
-      received[std::size_t(r)] += of(r, e);
-      offsets[std::size_t(e + 1)] += of(r, e);
-    }
-  for (std::size_t e = 1; e < offsets.size(); ++e) offsets[e] += offsets[e - 1];
-  // What arrives lies by sender and, of each, by expert; experts want it the other way round.
-  std::vector<long> arrival(std::size_t(offsets.back()), 0), to(offsets.begin(), offsets.end());
-  long from = 0;
-  for (int r = 0; r < w; ++r)
-    for (long e = 0; e < mine.size(); ++e)
-      for (long k = of(r, e); k > 0; --k) arrival[std::size_t(to[std::size_t(e)]++)] = from++;
-  lists.insert(lists.end(), arrival.begin(), arrival.end());
-  n[0] = offsets.back();
-  n.insert(n.end(), offsets.begin(), offsets.end());
+  const arrivals come(downloaded(in->v()), w, mine.size());
+  const ref lists = leaf(dtype::i64, {2 * leaving + long(come.lists.size())});
+  device().copy({.dst = part_of(lists, 0, leaving), .src = part_of(sorted, 0, leaving), .rows = 1, .width = leaving});
+  device().copy({.dst = part_of(lists, leaving, leaving), .src = part_of(sorted, all, leaving), .rows = 1, .width = leaving});
+  upload(part_of(lists, 2 * leaving, long(come.lists.size())), come.lists);
+  std::vector<long> n{come.lists[std::size_t(mine.size())], leaving, 1, mine.size(), w, leaving};
   n.insert(n.end(), sent.begin(), sent.end());
-  n.insert(n.end(), received.begin(), received.end());
-  return {on_device(lists), on_host(n)};
+  n.insert(n.end(), come.received.begin(), come.received.end());
+  return {lists, on_host(n)};
 }
 
 /// Rows of x to where they are wanted and back: each of the two is the other's transpose.

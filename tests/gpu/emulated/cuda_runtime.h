@@ -315,12 +315,17 @@ inline const char* cudaGetErrorString(cudaError_t e) { return e == cudaErrorMemo
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
 
-/// What is recorded between the begin and the end of a capture; streams join by waiting for its events.
+/// What is recorded between the begin and the end of a capture; streams join by waiting for its events. One that has ended stays, as
+/// events of it may still be waited for.
 struct CUgraph_st {
-  std::mutex lock;
   std::vector<std::function<void()>> work;
   std::vector<struct CUstream_st*> streams;
+  bool ended = false;
 };
+namespace cuda_emulated {
+inline std::mutex capture_lock;                          // of all captures, streams and events
+inline std::vector<std::unique_ptr<CUgraph_st>>& captures() { static auto& all = *new std::vector<std::unique_ptr<CUgraph_st>>; return all; }
+}  // namespace cuda_emulated
 struct CUgraphExec_st { std::vector<std::function<void()>> work; };
 struct CUstream_st { int device; CUgraph_st* capture = nullptr; bool origin = false, joined = true; long ops = 0; };
 struct CUevent_st { int device; CUgraph_st* capture = nullptr; CUstream_st* by = nullptr; long ops = 0; };
@@ -353,20 +358,26 @@ inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) { *s = n
 namespace cuda_emulated {
 /// Now, or at every launch of the graph that is being captured.
 template <class F> cudaError_t queue(cudaStream_t s, F work) {
-  if (!s || !s->capture) { work(); return cudaSuccess; }
-  const std::lock_guard lock(s->capture->lock);
-  s->capture->work.emplace_back(std::move(work));
-  ++s->ops;
-  s->joined = false;
+  {
+    const std::lock_guard lock(capture_lock);
+    if (s && s->capture) {
+      s->capture->work.emplace_back(std::move(work));
+      ++s->ops;
+      s->joined = false;
+      return cudaSuccess;
+    }
+  }
+  work();
   return cudaSuccess;
 }
 }  // namespace cuda_emulated
 inline cudaError_t cudaStreamDestroy(cudaStream_t s) { delete s; return cudaSuccess; }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t s) { return s && s->capture ? cudaErrorStreamCaptureUnsupported : cudaSuccess; }
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned = 0) {
+  const std::lock_guard lock(cuda_emulated::capture_lock);
   if (s->capture && e->capture != s->capture) return cudaErrorStreamCaptureIsolation;
   if (!e->capture) return cudaSuccess;
-  const std::lock_guard lock(e->capture->lock);
+  if (e->capture->ended) return cudaErrorCapturedEvent;
   if (!s->capture) {
     s->capture = e->capture;
     s->capture->streams.push_back(s);
@@ -377,7 +388,7 @@ inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned =
   return cudaSuccess;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) { *e = new CUevent_st{}; return cudaSuccess; }
-inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) { e->capture = s->capture; e->by = s; e->ops = s->ops; return cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) { const std::lock_guard lock(cuda_emulated::capture_lock); e->capture = s->capture; e->by = s; e->ops = s->ops; return cudaSuccess; }
 inline cudaError_t cudaEventCreate(cudaEvent_t* e) { return cudaEventCreateWithFlags(e, 0); }
 namespace cuda_emulated { inline thread_local float elapsed_ms = 1; }                     // what a test wants a piece of work to have lasted
 inline cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t) { *ms = cuda_emulated::elapsed_ms; return cudaSuccess; }
@@ -448,14 +459,16 @@ enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeT
 enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive, cudaStreamCaptureStatusInvalidated };
 inline cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus* is) { *is = s && s->capture ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone; return cudaSuccess; }
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
+  const std::lock_guard lock(cuda_emulated::capture_lock);
   if (s->capture) return cudaErrorInvalidValue;
-  s->capture = new CUgraph_st;
+  s->capture = cuda_emulated::captures().emplace_back(std::make_unique<CUgraph_st>()).get();
   s->capture->streams.push_back(s);
   s->origin = true;
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
   *g = nullptr;
+  const std::lock_guard lock(cuda_emulated::capture_lock);
   if (!s->capture || !s->origin) return cudaErrorInvalidValue;
   CUgraph_st* const made = s->capture;
   bool joined = true;
@@ -465,13 +478,14 @@ inline cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
     k->origin = false;
     k->joined = true;
   }
+  made->ended = true;
   if (!joined) return cudaErrorStreamCaptureUnjoined;
   *g = made;
   return cudaSuccess;
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g, unsigned long long = 0) { *e = new CUgraphExec_st{g->work}; return cudaSuccess; }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t) { for (const auto& f : e->work) f(); return cudaSuccess; }
-inline cudaError_t cudaGraphDestroy(cudaGraph_t g) { delete g; return cudaSuccess; }
+inline cudaError_t cudaGraphDestroy(cudaGraph_t g) { g->work.clear(); return cudaSuccess; }
 inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) { delete e; return cudaSuccess; }
 
 enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative = 2 };

@@ -77,6 +77,43 @@ TEST_CASE("each precision rounds what the table says and nothing else", "[matmul
       }
 }
 
+TEST_CASE("products of groups are rounded to bf16 where the table says so, and no few rows are", "[matmul]") {
+  const restored after;
+  sp::backend& d = sp::backend_of(sp::device_kind::cuda);
+  struct row { cu::products how; dtype b; long rows; int bits_a, bits_b; };
+  const row table[] = {{cu::products::exact, dtype::f32, 90, 52, 52}, {cu::products::tf32, dtype::f32, 90, 52, 52}, {cu::products::tf32, dtype::bf16, 90, 7, 52},
+                       {cu::products::bf16, dtype::f32, 90, 7, 7},    {cu::products::bf16, dtype::f16, 90, 7, 7},   {cu::products::bf16, dtype::bf16, 20, 52, 52}};
+  for (const row& r : table)
+    for (const auto& [n, k] : {std::pair{24l, 35l}, {150l, 70l}})
+      for (const bool tb : {false, true})
+        for (const bool adds : {false, true}) {
+          CAPTURE(cu::name_of(r.how), sp::name_of(r.b), r.rows, n, k, tb, adds);
+          cu::use_products(r.how);
+          const long first = r.rows / 3, groups = 3;                         // the second has none, and two rows are nobody's
+          const on_device at(d, dtype::i64, {groups + 1}, {0, double(first), double(first), double(r.rows - 2)});
+          const on_device a(d, dtype::f32, {r.rows, k}, noise(r.rows * k, 1)), b(d, r.b, {groups, n, k}, noise(groups * n * k, 2)), c(d, dtype::f32, {r.rows, n}, noise(r.rows * n, 3));
+          const numbers p = a.values(), q = b.values(), old = c.values();
+          const auto part = [](const numbers& v, long from, long to, long width) { return numbers(v.begin() + from * width, v.begin() + to * width); };
+          numbers want = expected(part(p, 0, first, k), part(q, 0, 1, n * k), part(old, 0, first, n), first, n, k, false, tb, adds, r.bits_a, r.bits_b);
+          const numbers more = expected(part(p, first, r.rows - 2, k), part(q, 2, 3, n * k), part(old, first, r.rows - 2, n), r.rows - 2 - first, n, k, false, tb, adds, r.bits_a, r.bits_b);
+          want.insert(want.end(), more.begin(), more.end());
+          for (long i = (r.rows - 2) * n; i < r.rows * n; ++i) want.push_back(adds ? old[std::size_t(i)] : 0);
+          d.grouped_matmul({.a = a.v, .b = b.v, .c = c.v, .offsets = at.v, .rows = r.rows, .n = n, .k = k, .tb = tb, .accumulate = adds});
+          CHECK(off(c.values(), want) < 5e-6);
+
+          if (r.b != dtype::f32) continue;
+          const on_device y(d, dtype::f32, {r.rows, n}, noise(r.rows * n, 4)), sums(d, dtype::f32, {groups, k, n}, noise(groups * n * k, 5));
+          const numbers g = y.values();
+          numbers s = sums.values();
+          for (long row = 0; row < r.rows - 2; ++row)
+            for (long i = 0; i < k; ++i)
+              for (long j = 0; j < n; ++j)
+                s[std::size_t(((row < first ? 0 : 2) * k + i) * n + j)] += narrow(p[std::size_t(row * k + i)], r.bits_a) * narrow(g[std::size_t(row * n + j)], r.bits_b);
+          d.grouped_outer({.a = a.v, .b = y.v, .c = sums.v, .offsets = at.v, .rows = r.rows, .n = n, .k = k});
+          CHECK(off(sums.values(), s) < 5e-6);
+        }
+}
+
 TEST_CASE("weights are converted in slices of whole stored rows", "[matmul]") {
   sp::backend& d = sp::backend_of(sp::device_kind::cuda);
   for (int flags = 0; flags < 8; ++flags)

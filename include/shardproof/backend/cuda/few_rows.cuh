@@ -53,28 +53,30 @@ __device__ void add_terms_by_rows(T (&sum)[R][C], const T* a, const B* b, long i
     }
   }
 }
-/// c[i, j] (+)= sum_l a[i, l] b[j, l] for R rows and C columns a block.
-template <class T, class B, int R, int C> __global__ void __launch_bounds__(128)
-    few_rows_by_rows(T* c, const T* a, const B* b, long m, long n, long k, bool together, bool adds) {
+/// c[i, j] (+)= sum_l a[i, l] b[j, l] of one block: R rows and C columns.
+template <class T, class B, int R, int C>
+__device__ void few_rows_tile_by_rows(T* c, const T* a, const B* b, long i0, long j0, long m, long n, long k, bool together, bool adds) {
   T* const parts = dynamic_shared<T>();                  // [R * C][threads]
   const int t = int(threadIdx.x), threads = int(blockDim.x);
-  for (long i0 = long(blockIdx.y) * R; i0 < m; i0 += long(gridDim.y) * R)
-    for (long j0 = long(blockIdx.x) * C; j0 < n; j0 += long(gridDim.x) * C) {
-      T sum[R][C] = {};
-      if (together) add_terms_by_rows<true>(sum, a, b, i0, j0, m, n, k);
-      else add_terms_by_rows<false>(sum, a, b, i0, j0, m, n, k);
+  T sum[R][C] = {};
+  if (together) add_terms_by_rows<true>(sum, a, b, i0, j0, m, n, k);
+  else add_terms_by_rows<false>(sum, a, b, i0, j0, m, n, k);
 #pragma unroll
-      for (int v = 0; v < R * C; ++v) parts[v * threads + t] = sum[v / C][v % C];
-      __syncthreads();
-      for (int v = t / 32; v < R * C; v += threads / 32) {
-        T s = 0;
-        for (int from = t % 32; from < threads; from += 32) s += parts[v * threads + from];
-        s = warp_sum(s);
-        const long i = i0 + v / C, j = j0 + v % C;
-        if (t % 32 == 0 && i < m && j < n) c[i * n + j] = adds ? c[i * n + j] + s : s;
-      }
-      __syncthreads();                                   // parts are read before the next ones come
-    }
+  for (int v = 0; v < R * C; ++v) parts[v * threads + t] = sum[v / C][v % C];
+  __syncthreads();
+  for (int v = t / 32; v < R * C; v += threads / 32) {
+    T s = 0;
+    for (int from = t % 32; from < threads; from += 32) s += parts[v * threads + from];
+    s = warp_sum(s);
+    const long i = i0 + v / C, j = j0 + v % C;
+    if (t % 32 == 0 && i < m && j < n) c[i * n + j] = adds ? c[i * n + j] + s : s;
+  }
+  __syncthreads();                                       // parts are read before the next ones come
+}
+template <class T, class B, int R, int C> __global__ void __launch_bounds__(128)
+    few_rows_by_rows(T* c, const T* a, const B* b, long m, long n, long k, bool together, bool adds) {
+  for (long i0 = long(blockIdx.y) * R; i0 < m; i0 += long(gridDim.y) * R)
+    for (long j0 = long(blockIdx.x) * C; j0 < n; j0 += long(gridDim.x) * C) few_rows_tile_by_rows<T, B, R, C>(c, a, b, i0, j0, m, n, k, together, adds);
 }
 
 /// This warp's terms, every so many fours of k, of R rows from i0 and V columns from j on.
@@ -97,28 +99,31 @@ __device__ void add_terms_by_columns(T (&sum)[R][V], const T* a, const B* b, lon
         for (int v = 0; v < V; ++v) sum[i][v] = std::fma(x[i][e], w[e][v], sum[i][v]);
   }
 }
-/// c[i, j] (+)= sum_l a[i, l] b[l, j] for R rows and 32 V columns a block.
-template <class T, class B, int R, int V> __global__ void __launch_bounds__(512)
-    few_rows_by_columns(T* c, const T* a, const B* b, long m, long n, long k, bool together, bool adds) {
+/// c[i, j] (+)= sum_l a[i, l] b[l, j] of one block: R rows and 32 V columns.
+template <class T, class B, int R, int V>
+__device__ void few_rows_tile_by_columns(T* c, const T* a, const B* b, long i0, long j0, long m, long n, long k, bool together, bool adds) {
   T* const parts = dynamic_shared<T>();                  // [R * V][threads]
   const int t = int(threadIdx.x), threads = int(blockDim.x);
-  for (long i0 = long(blockIdx.y) * R; i0 < m; i0 += long(gridDim.y) * R)
-    for (long j0 = long(blockIdx.x) * 32 * V; j0 < n; j0 += long(gridDim.x) * 32 * V) {
-      T sum[R][V] = {};
-      if (together) add_terms_by_columns<true>(sum, a, b, i0, j0 + t % 32 * V, m, n, k);
-      else add_terms_by_columns<false>(sum, a, b, i0, j0 + t % 32 * V, m, n, k);
+  T sum[R][V] = {};
+  if (together) add_terms_by_columns<true>(sum, a, b, i0, j0 + t % 32 * V, m, n, k);
+  else add_terms_by_columns<false>(sum, a, b, i0, j0 + t % 32 * V, m, n, k);
 #pragma unroll
-      for (int v = 0; v < R * V; ++v) parts[v * threads + t] = sum[v / V][v % V];
-      __syncthreads();
-      for (int o = t; o < R * V * 32; o += threads) {
-        const int v = o / 32;
-        T s = 0;
-        for (int from = o % 32; from < threads; from += 32) s += parts[v * threads + from];
-        const long i = i0 + v / V, at = j0 + o % 32 * V + v % V;
-        if (i < m && at < n) c[i * n + at] = adds ? c[i * n + at] + s : s;
-      }
-      __syncthreads();
-    }
+  for (int v = 0; v < R * V; ++v) parts[v * threads + t] = sum[v / V][v % V];
+  __syncthreads();
+  for (int o = t; o < R * V * 32; o += threads) {
+    const int v = o / 32;
+    T s = 0;
+    for (int from = o % 32; from < threads; from += 32) s += parts[v * threads + from];
+    const long i = i0 + v / V, at = j0 + o % 32 * V + v % V;
+    if (i < m && at < n) c[i * n + at] = adds ? c[i * n + at] + s : s;
+  }
+  __syncthreads();
+}
+template <class T, class B, int R, int V> __global__ void __launch_bounds__(512)
+    few_rows_by_columns(T* c, const T* a, const B* b, long m, long n, long k, bool together, bool adds) {
+  for (long i0 = long(blockIdx.y) * R; i0 < m; i0 += long(gridDim.y) * R)
+    for (long j0 = long(blockIdx.x) * 32 * V; j0 < n; j0 += long(gridDim.x) * 32 * V)
+      few_rows_tile_by_columns<T, B, R, V>(c, a, b, i0, j0, m, n, k, together, adds);
 }
 
 /// Threads follow from k alone, as they decide the order of a sum.
@@ -127,22 +132,34 @@ constexpr unsigned threads_for_terms(long chunks, unsigned most) {
   while (t < most && chunks > long(t)) t *= 2;
   return t;
 }
+/// Columns a block makes of R rows where b is stored [n,k].
+template <class T, int R> inline constexpr int few_columns = R == 8 && sizeof(T) == 4 ? 4 : 2;
+/// The threads of a block and their memory, by how b is stored.
+template <class T, class B, int R> void shape_few_by_rows(geometry& g, long k) {
+  g.threads = threads_for_terms(parts_of(k, terms_of<B>), 128);
+  g.shared_bytes = std::size_t(R * few_columns<T, R>) * g.threads * sizeof(T);
+}
+template <class T, class B, int R> void shape_few_by_columns(geometry& g, long k) {
+  g.threads = threads_for_terms(parts_of(k, 4), 512);
+  g.shared_bytes = std::size_t(R * columns_of<B>) * g.threads * sizeof(T);
+}
+/// May operands be read in packs?
+template <class T, class B> bool are_together_by_rows(long k, const T* a, const B* b) {
+  return k % terms_of<B> == 0 && alignment_of(a) >= 16 && alignment_of(b) >= 16;
+}
+template <class T, class B> bool are_together_by_columns(long n, long k, const T* a, const B* b) {
+  return k % 4 == 0 && alignment_of(a) >= 16 && n % columns_of<B> == 0 && alignment_of(b) >= columns_of<B> * sizeof(B);
+}
+
 template <class T, class B, int R> void few_rows_of(const product& p, const T* a, const B* b, T* c) {
-  constexpr int C = R == 8 && sizeof(T) == 4 ? 4 : 2, V = columns_of<B>;
-  const auto lies_at = [](const void* x, std::size_t bytes) { return alignment_of(x) >= bytes; };
-  geometry g{.blocks_y = at_most(parts_of(p.m, R), most_blocks_y)};
+  constexpr int C = few_columns<T, R>, V = columns_of<B>;
+  geometry g{.blocks = at_most(parts_of(p.n, p.tb ? C : 32 * V), most_blocks), .blocks_y = at_most(parts_of(p.m, R), most_blocks_y)};
   if (p.tb) {
-    const bool together = p.k % terms_of<B> == 0 && lies_at(a, 16) && lies_at(b, 16);
-    g.blocks = at_most(parts_of(p.n, C), most_blocks);
-    g.threads = threads_for_terms(parts_of(p.k, terms_of<B>), 128);
-    g.shared_bytes = std::size_t(R * C) * g.threads * sizeof(T);
-    launch("matmul", few_rows_by_rows<T, B, R, C>, g, c, a, b, p.m, p.n, p.k, together, p.accumulate);
+    shape_few_by_rows<T, B, R>(g, p.k);
+    launch("matmul", few_rows_by_rows<T, B, R, C>, g, c, a, b, p.m, p.n, p.k, are_together_by_rows(p.k, a, b), p.accumulate);
   } else {
-    const bool together = p.k % 4 == 0 && lies_at(a, 16) && p.n % V == 0 && lies_at(b, V * sizeof(B));
-    g.blocks = at_most(parts_of(p.n, 32 * V), most_blocks);
-    g.threads = threads_for_terms(parts_of(p.k, 4), 512);
-    g.shared_bytes = std::size_t(R * V) * g.threads * sizeof(T);
-    launch("matmul", few_rows_by_columns<T, B, R, V>, g, c, a, b, p.m, p.n, p.k, together, p.accumulate);
+    shape_few_by_columns<T, B, R>(g, p.k);
+    launch("matmul", few_rows_by_columns<T, B, R, V>, g, c, a, b, p.m, p.n, p.k, are_together_by_columns(p.n, p.k, a, b), p.accumulate);
   }
 }
 template <class T, class B> void few_rows_as(const product& p, const void* a, const void* b, void* c) {

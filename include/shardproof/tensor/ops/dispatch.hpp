@@ -26,6 +26,7 @@ template <class Features> struct dispatch {
   static constexpr outcome rule(placement x, placement weights, placement w) { return rules::dispatch(x, weights, w, &info<Features>, &info<routed>); }
   constexpr void charge(bill& b) const {
     if (!travels) return;
+    b.book->waits = b.book->waits || b.where.ranks[0] > 1;
     b.forward(collective::all_to_all, 0, experts * 8 / b.element_bytes);                 // how many rows go where
     b.forward(collective::all_to_all, 0, b.operand * chosen);
     if (b.tracked[0] || (weighted && b.tracked[1])) b.backward(collective::all_to_all, 0, b.operand * chosen);

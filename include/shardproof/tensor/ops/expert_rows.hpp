@@ -114,42 +114,28 @@ inline ref combine(const ref& x0, const ref& weights0, const routes& r, bool wei
   device().scatter_rows(as_rows(y->v(), width), rows, r.token(), 0, -1);
   return y;
 }
-inline view rows_of(view v, long from, long to, long width) {
-  v.p = static_cast<std::byte*>(v.p) + std::size_t(from * width) * bytes_of(v.type);
-  v.s = {to - from, width};
-  return v;
-}
-
 // in: rows, w, lists, numbers
 struct grouped_state { long n, k; bool transposed; };
 inline void pull_grouped(node& y) {
   const auto [n, k, transposed] = state_of<grouped_state>(y);
   const routes r = kept_routes(y, 2);
   node &x = *y.in[0], &w = *y.in[1];
-  const view dy = y.g();
-  bool more = false;
-  const view dx = x.tracked ? x.g(more) : view{}, dw = w.tracked ? w.g() : view{};
-  for (long e = 0; e < r.held(); ++e) {
-    const long a = r.offset(e), b = r.offset(e + 1);
-    if (a == b) continue;
-    const view d = rows_of(dy, a, b, n);
-    if (dx) device().matmul({.a = d, .b = rows_of(w.v(), e, e + 1, n * k), .c = rows_of(dx, a, b, k), .m = b - a, .n = k, .k = n, .tb = transposed, .accumulate = more});
-    if (!dw) continue;
-    const view in = rows_of(x.v(), a, b, k), to = rows_of(dw, e, e + 1, n * k);
-    if (transposed) device().matmul({.a = in, .b = d, .c = to, .m = k, .n = n, .k = b - a, .ta = true, .accumulate = true});
-    else device().matmul({.a = d, .b = in, .c = to, .m = n, .n = k, .k = b - a, .ta = true, .accumulate = true});
+  const view dy = y.g(), at = r.offsets();
+  if (x.tracked) {
+    bool more = false;
+    const view dx = x.g(more);
+    device().grouped_matmul({.a = dy, .b = w.v(), .c = dx, .offsets = at, .rows = r.rows(), .n = k, .k = n, .tb = transposed, .accumulate = more});
   }
+  if (!w.tracked) return;
+  if (transposed) device().grouped_outer({.a = x.v(), .b = dy, .c = w.g(), .offsets = at, .rows = r.rows(), .n = n, .k = k});
+  else device().grouped_outer({.a = dy, .b = x.v(), .c = w.g(), .offsets = at, .rows = r.rows(), .n = k, .k = n});
 }
 /// y[rows of e] = x[rows of e] w[e]^T, with w [experts, n, k]; transposed: [experts, k, n].
 inline ref grouped(const ref& x0, const ref& w, const routes& r, long n, long k, bool transposed, const shape& s) {
   const ref x = widened(x0);
   ref y = record(x->type, s, {&x, &w, &r.lists, &r.numbers}, pull_grouped, grouped_state{n, k, transposed});
-  if (!live(y)) return y;
-  for (long e = 0; e < r.held(); ++e) {
-    const long a = r.offset(e), b = r.offset(e + 1);
-    if (a == b) continue;
-    device().matmul({.a = rows_of(x->v(), a, b, k), .b = rows_of(w->v(), e, e + 1, n * k), .c = rows_of(y->v(), a, b, n), .m = b - a, .n = n, .k = k, .tb = !transposed});
-  }
+  if (live(y))
+    device().grouped_matmul({.a = x->v(), .b = w->v(), .c = y->v(), .offsets = r.offsets(), .rows = r.rows(), .n = n, .k = k, .tb = !transposed});
   return y;
 }
 
@@ -158,23 +144,13 @@ inline void pull_grouped_bias(node& y) {
   const routes r = kept_routes(y, 2);
   node &x = *y.in[0], &w = *y.in[1];
   const view dy = y.gradient_view();
-  if (w.tracked) {
-    const view dw = w.g();
-    const long n = dw.s.tail(dw.s.rank - 1);
-    for (long e = 0; e < r.held(); ++e)
-      if (r.offset(e) < r.offset(e + 1)) device().accumulate(rows_of(dw, e, e + 1, n), rows_of(dy, r.offset(e), r.offset(e + 1), n));
-  }
+  if (w.tracked) device().grouped_sum(w.g(), dy, r.offsets());
   if (x.tracked) x.add_gradient(std::move(y.gradient), dy);
 }
 inline ref grouped_bias(const ref& x0, const ref& b0, const routes& r) {
   const ref x = widened(x0), b = widened(b0);
   ref y = record(x->type, x->s, {&x, &b, &r.lists, &r.numbers}, pull_grouped_bias);
-  if (!live(y)) return y;
-  const long n = x->s.tail(x->s.rank - 1);
-  for (long e = 0; e < r.held(); ++e) {
-    if (const long from = r.offset(e), to = r.offset(e + 1); from < to)
-      device().add(rows_of(y->v(), from, to, n), rows_of(x->v(), from, to, n), rows_of(b->v(), e, e + 1, n));
-  }
+  if (live(y)) device().grouped_add(y->v(), x->v(), b->v(), r.offsets());
   return y;
 }
 }  // namespace erased

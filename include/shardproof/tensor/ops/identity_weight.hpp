@@ -5,32 +5,16 @@
 ///     auto y = sp::scale_rows(x, sp::identity_weight(chosen, n_routed));   // the choices with ids of n_routed and above
 ///
 /// dispatch sends such choices nowhere, so the two sums together are the mixture.
-#include <vector>
 #include <shardproof/tensor/ops/expert_rows.hpp>
 #include <shardproof/tensor/ops/routing.hpp>
 #include <shardproof/tensor/ops/rows.hpp>
 namespace shardproof {
 
 namespace erased {
-/// Rows and choices of ids at or above `first`: [row of each, choice of each], i64 on the device.
-inline ref identity_choices(const ref& ids, long first) {
-  const long all = ids->s.count(), chosen = ids->s[-1];
-  std::vector<std::int64_t> id(std::size_t(all), 0), rows, choices;
-  if (all) device().to_host(id.data(), ids->v());
-  for (long i = 0; i < all; ++i)
-    if (id[std::size_t(i)] >= first) {
-      rows.push_back(i / chosen);
-      choices.push_back(i);
-    }
-  rows.insert(rows.end(), choices.begin(), choices.end());
-  ref list = leaf(dtype::i64, {long(rows.size())});
-  if (!rows.empty()) device().from_host(list->v(), rows.data());
-  return list;
-}
-inline view half_of(const ref& list, long which) {
-  const long n = list->s.count() / 2;
-  return {static_cast<std::int64_t*>(list->data.get()) + which * n, dtype::i64, {n}};
-}
+struct identity_state { long all, count; };
+/// Tokens and choices of ids that are no routed expert's: pairs in `list`, see sorted_ids.
+inline view identity_tokens(const ref& list, const identity_state& z) { return part_of(list, 0, z.count); }
+inline view identity_choices(const ref& list, const identity_state& z) { return part_of(list, z.all, z.count); }
 /// to[t] += from[f] for each pair.
 inline void add_pairs(const view& to, const view& t, const view& from, const view& f) {
   const ref values = leaf(from.type, {f.count(), 1});
@@ -38,16 +22,19 @@ inline void add_pairs(const view& to, const view& t, const view& from, const vie
   device().scatter_rows(as_rows(to, 1), values->v(), t, 0, -1);
 }
 inline void pull_identity_weight(node& y) {
+  const auto z = state_of<identity_state>(y);
   const ref& list = y.in[1];
-  if (y.in[0]->tracked) add_pairs(y.in[0]->g(), half_of(list, 1), y.g(), half_of(list, 0));
+  if (y.in[0]->tracked) add_pairs(y.in[0]->g(), identity_choices(list, z), y.g(), identity_tokens(list, z));
 }
 inline ref identity_weight(const ref& weights0, const ref& ids, long first, const shape& s) {
   const ref weights = widened(weights0);
-  const ref list = self.dry ? leaf(dtype::i64, {0}) : identity_choices(ids, first);
-  ref y = record(weights->type, s, {&weights, &list}, pull_identity_weight);
+  const ref list = self.dry ? leaf(dtype::i64, {0}) : sorted_ids(ids, first, 1, true);
+  const long all = ids->s.count();
+  const identity_state z{all, self.dry ? 0 : known_count(list, all, 1)};
+  ref y = record(weights->type, s, {&weights, &list}, pull_identity_weight, z);
   if (!live(y)) return y;
   device().fill(y->v(), 0);
-  add_pairs(y->v(), half_of(list, 0), weights->v(), half_of(list, 1));
+  add_pairs(y->v(), identity_tokens(list, z), weights->v(), identity_choices(list, z));
   return y;
 }
 }  // namespace erased
