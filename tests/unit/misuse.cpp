@@ -223,6 +223,17 @@ TEST_CASE("parameters of other ranks or extents are refused where they are used"
   }), Contains("SP001") && Contains("holds [3, 6] and its part is [2, 6]"));
 }
 
+TEST_CASE("an optimizer's update is refused before its first advance") {
+  CHECK_THAT(refusal([] {
+               model m;
+               ready(m);
+               sp::backward(sp::cross_entropy(m.forward(sp::whole(rows{2, 3}, good)), sp::whole(rows{2, 3}, good)));
+               sp::adamw optimizer;
+               optimizer.update(sp::parameters(m));
+             }),
+             Contains("SP001") && Contains("update comes before its first advance"));
+}
+
 TEST_CASE("an optimizer keeps to the ranks it began on") {
   sp::adamw begun[2];
   const auto step = [](sp::adamw& optimizer) {

@@ -7,7 +7,6 @@
 ///     optimizer.step(sp::parameters(model), 3e-4);           // another rate: a schedule is the caller's
 ///
 /// Loshchilov & Hutter, arXiv 1711.05101, as torch.optim.AdamW computes it. 16-bit parameters keep f32 masters.
-#include <array>
 #include <shardproof/model/gradients.hpp>
 #include <shardproof/runtime/math.hpp>
 #include <shardproof/runtime/replay.hpp>
@@ -39,12 +38,12 @@ struct adamw {
   /// The two halves of a step. What differs from step to step is set first, so that sp::replay may run the rest again.
   void advance(double rate) {
     ++steps;
-    now_ = {rate, 1 - math::pow(beta1, double(steps)), 1 - math::pow(beta2, double(steps))};
-    if (!device().captures()) return;
+    const double now[] = {rate, 1 - math::pow(beta1, double(steps)), 1 - math::pow(beta2, double(steps))};
     if (!schedule_) schedule_ = leaf(dtype::f64, {3});
-    device().from_host(schedule_->v(), now_.data());
+    device().from_host(schedule_->v(), now);
   }
   void update(const std::vector<parameter_view>& all) {
+    if (!schedule_) throw error(code::usage, "the optimizer's update comes before its first advance.", "call advance(rate) before it, or step, which does both.");
     last_ = shardproof::clip(all, clip);
     for (const auto& v : all) {
       if (!detail::takes_part(v)) continue;
@@ -66,22 +65,18 @@ struct adamw {
       a.gradient = w.g();
       a.first = s.first->v();
       a.second = s.second->v();
-      a.rate = now_[0];
+      a.schedule = schedule_->v();
       a.beta1 = beta1;
       a.beta2 = beta2;
       a.eps = eps;
       a.decay = decay_vectors || !(v.is_vector() || v.is_bias()) ? weight_decay : 0;
-      a.correction1 = now_[1];
-      a.correction2 = now_[2];
-      if (schedule_) a.schedule = schedule_->v();
       a.gradient_scale = last_.factor();
       device().adamw(a);
       w.clear_gradient();
       w.forget_views();
     }
   }
-  std::array<double, 3> now_{};                          // rate, and the two corrections
-  ref schedule_{};                                       // the same on the device
+  ref schedule_{};                                       // of the present step: the rate and two corrections, on the device
   clipping last_{};
   std::size_t next_ = 0;
 };

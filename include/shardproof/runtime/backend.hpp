@@ -113,10 +113,9 @@ struct grouped_args {
 struct adamw_args {
   view weight, gradient, first, second;
   view stored;                  ///< a bf16 or f16 copy of the weight to refresh; or null
-  double rate = 0, beta1 = 0, beta2 = 0, eps = 0, decay = 0;
-  double correction1 = 1, correction2 = 1;     ///< 1 - beta^step
+  view schedule;                ///< [3] f64: rate, 1 - beta1^step, 1 - beta2^step; in memory, so that a step may be queued once and run often
+  double beta1 = 0, beta2 = 0, eps = 0, decay = 0;
   view gradient_scale;          ///< [1] f64, from clipping; null: 1
-  view schedule;                ///< [3] f64: rate, correction1 and correction2, for a step that is queued once and run often; or null
 };
 
 /// y[r, j] (+)= 0 where uniform_at(seed, stream, row[r] + column[j]) < rate, and x[r, j] / (1 - rate) elsewhere. See runtime/rng.hpp.

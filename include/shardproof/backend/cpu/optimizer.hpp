@@ -2,7 +2,7 @@
 /// @file
 /// The optimizer's step and the norm of a gradient.
 ///
-///     cpu::adamw({.weight = w, .gradient = g, .first = m, .second = v, .rate = 1e-3, ...});
+///     cpu::adamw({.weight = w, .gradient = g, .first = m, .second = v, .schedule = s, ...});
 #include <shardproof/backend/cpu/math.hpp>
 #include <shardproof/backend/cpu/operand.hpp>
 #include <shardproof/runtime/backend.hpp>
@@ -23,10 +23,11 @@ inline void clip_factor(const view& norm, const view& factor, const view& square
 }
 
 /// w -= rate decay w; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= rate (m / correction1) / (sqrt(v / correction2) + eps).
+/// The schedule holds rate, correction1 and correction2.
 inline void adamw(const adamw_args& a) {
   const long n = a.weight.count();
   const double* const schedule = a.schedule.as<const double>();
-  const double rate = schedule ? schedule[0] : a.rate, correction1 = schedule ? schedule[1] : a.correction1, correction2 = schedule ? schedule[2] : a.correction2;
+  const double rate = schedule[0], correction1 = schedule[1], correction2 = schedule[2];
   visit_float(a.weight.type, [&](auto zero) {
     using T = decltype(zero);
     using V = vec<T>;

@@ -2,7 +2,7 @@
 /// @file
 /// The optimizer's step and the norm of a gradient.
 ///
-///     cuda::adamw({.weight = w, .gradient = g, .first = m, .second = v, .rate = 1e-3, ...});
+///     cuda::adamw({.weight = w, .gradient = g, .first = m, .second = v, .schedule = s, ...});
 ///     cuda::sum_of_squares(into, g, 1.0);                  // into[0] += the sum of g^2, in double
 ///
 /// Loshchilov & Hutter, arXiv 1711.05101. Tiling: a thread moves packs of 16 bytes; sum_of_squares has a part of the array for each block,
@@ -14,16 +14,15 @@
 namespace shardproof::cuda {
 
 namespace detail {
-/// The numbers of a step, those that may lie in the device's memory beside where they lie.
+/// The numbers of a step, and where in the device's memory those lie that differ from step to step.
 struct step_numbers {
-  double rate, beta1, beta2, eps, decay, correction1, correction2;
-  const double *gradient_scale, *schedule;
+  double beta1, beta2, eps, decay;
+  const double *schedule, *gradient_scale;               ///< rate, correction1 and correction2; of the gradient, or null
 };
 template <class T> struct adamw_update {
   T keep1, take1, keep2, take2, eps, scale, shrink, step, spread;
   __device__ explicit adamw_update(const step_numbers& s) {
-    const double rate = s.schedule ? s.schedule[0] : s.rate;
-    const double correction1 = s.schedule ? s.schedule[1] : s.correction1, correction2 = s.schedule ? s.schedule[2] : s.correction2;
+    const double rate = s.schedule[0], correction1 = s.schedule[1], correction2 = s.schedule[2];
     keep1 = T(s.beta1), take1 = T(1 - s.beta1), keep2 = T(s.beta2), take2 = T(1 - s.beta2), eps = T(s.eps);
     scale = s.gradient_scale ? T(s.gradient_scale[0]) : T(1);
     shrink = T(1 - rate * s.decay), step = T(rate / correction1), spread = T(1 / std::sqrt(correction2));
@@ -113,9 +112,7 @@ inline void clip_factor(const view& norm, const view& factor, const view& square
 
 inline void adamw(const adamw_args& a) {
   const long n = a.weight.count();
-  detail::step_numbers numbers{a.rate, a.beta1, a.beta2, a.eps, a.decay, a.correction1, a.correction2, nullptr, nullptr};
-  numbers.gradient_scale = a.gradient_scale.as<const double>();
-  numbers.schedule = a.schedule.as<const double>();
+  const detail::step_numbers numbers{a.beta1, a.beta2, a.eps, a.decay, a.schedule.as<const double>(), a.gradient_scale.as<const double>()};
   visit_float(a.weight.type, [&](auto zero) {
     using T = decltype(zero);
     const converted<T> gradient(a.gradient);
