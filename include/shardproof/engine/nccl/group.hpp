@@ -12,8 +12,8 @@
 #include <map>
 #include <utility>
 #include <shardproof/engine/nccl/watch.hpp>
+#include <shardproof/engine/threads/arguments.hpp>
 #include <shardproof/engine/threads/stopwatch.hpp>
-#include <shardproof/runtime/backend.hpp>
 #include <shardproof/runtime/context.hpp>
 namespace shardproof::nccl {
 
@@ -101,9 +101,7 @@ class group final : public communicator {
   void broadcast(void* p, long count, dtype t, int root) override {
     const stopwatch time;
     const std::size_t bytes = checked(operation::broadcast, p, count, t);
-    if (root < 0 || root >= size())
-      throw error(code::usage, "broadcast from root " + std::to_string(root) + " in a group of " + std::to_string(size()) + " ranks.",
-                  "pass a rank of this group.");
+    in_process::check_root(root, size());
     issue(operation::broadcast, count > 0, [&](cudaStream_t s) { return ncclBroadcast(p, p, std::size_t(count), type_of(t), root, comm_, s); });
     tally(operation::broadcast, double(bytes), time);  // on every rank, as the ledger does
   }
@@ -220,29 +218,8 @@ class group final : public communicator {
                   "take it out of the step.");
   }
 
-  // ---- arguments: refused before the others see anything of this call
-  std::size_t checked(operation o, const void* p, long count, dtype t) const {
-    if (count < 0) throw error(code::usage, name_of(o) + std::string(" of ") + std::to_string(count) + " elements.", "pass a count of zero or more.");
-    if (count > 0 && !p)
-      throw error(code::usage, name_of(o) + std::string(" of ") + std::to_string(count) + " elements at a null pointer.",
-                  "pass the buffer; only a count of zero may come without.");
-    if (count > 0 && !device_.holds(p)) [[unlikely]]
-      throw error(code::usage, name_of(o) + std::string(" of memory that device ") + device_.name() + " does not hold.",
-                  "put the numbers into a tensor: sp::leaf, sp::input.");
-    return std::size_t(count) * bytes_of(t);
-  }
-  long checked(operation o, std::span<const long> counts) const {
-    if (counts.size() != members_.size())
-      throw error(code::usage,
-                  name_of(o) + std::string(" with ") + std::to_string(counts.size()) + " counts in a group of " + std::to_string(size()) + " ranks.",
-                  "pass one count a rank.");
-    long total = 0;
-    for (long n : counts) {
-      if (n < 0) throw error(code::usage, name_of(o) + std::string(" with a count of ") + std::to_string(n) + ".", "pass counts of zero or more.");
-      total += n;
-    }
-    return total;
-  }
+  std::size_t checked(operation o, const void* p, long count, dtype t) const { return in_process::checked_bytes(o, p, count, t, device_); }
+  long checked(operation o, std::span<const long> counts) const { return in_process::checked_sum(o, counts, size()); }
   void tally(operation o, double bytes, const stopwatch& time) {
     ++counters_.calls[int(o)];
     counters_.bytes[int(o)] += bytes;
