@@ -202,33 +202,6 @@ TEST_CASE("collectives on devices: shots, blocks and threads follow from bytes a
   static_assert(cu::waiting_blocks(1, 132, 4) == 64 && cu::waiting_blocks(2, 132, 4) == 64 && cu::waiting_blocks(4, 132, 4) == 32);
   static_assert(cu::waiting_blocks(8, 132, 1) == 16 && cu::waiting_blocks(4, 4, 2) == 0 && cu::waiting_blocks(3, 4, 2) == 1);
   static_assert(cu::waiting_blocks(1, 4, 2) == 8 && cu::waiting_blocks(2, 4, 0) == 0 && cu::waiting_blocks(0, 4, 2) == 0);
-  static_assert(cu::whole_lines(4096, 4) == 1024 && cu::whole_lines(200, 2) == 64 && cu::whole_lines(127, 8) == 0);
-}
-
-TEST_CASE("collectives on devices: cuts cover every element once, at whole lines", "[cuda-collectives]") {
-  for (std::size_t size : {1, 2, 4, 8})
-    for (long parts : {1, 2, 3, 7, 8, 36})
-      for (long n : {0, 1, 31, 32, 33, 257, 4099, 100000}) {
-        CHECK(cu::part_begin(0, parts, n, size) == 0);
-        CHECK(cu::part_begin(parts, parts, n, size) == n);
-        for (long k = 0; k < parts; ++k) {
-          const long a = cu::part_begin(k, parts, n, size), b = cu::part_begin(k + 1, parts, n, size);
-          CHECK((a <= b && (a == n || a * long(size) % 128 == 0)));
-        }
-      }
-}
-
-TEST_CASE("collectives on devices: packs of 16 bytes begin where addresses are aligned, whatever the count", "[cuda-collectives]") {
-  for (std::size_t size : {1, 2, 4, 8})
-    for (unsigned off = 0; off < 16; off += unsigned(size))
-      for (long n = 0; n < 70; ++n) {
-        const cu::packing p = cu::packing_of(off, true, n, size), q = cu::packing_of(off, false, n, size);
-        const long lanes = long(16 / size), behind = n - p.head - p.packs * lanes;
-        CHECK((q.head == 0 && q.packs == 0));
-        CHECK((p.head >= 0 && p.packs >= 0 && behind >= 0));
-        if (p.packs) CHECK(((off + std::size_t(p.head) * size) % 16 == 0 && p.head < lanes && behind < lanes));
-        else CHECK((p.head == 0 || n - p.head < lanes));
-      }
 }
 
 TEST_CASE("collectives on devices: all_reduce has the bits of a sum in rank order", "[cuda-collectives]") {

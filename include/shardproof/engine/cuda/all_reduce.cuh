@@ -13,7 +13,7 @@
 /// Tiling: a block has a stretch of whole lines of 128 bytes, a part of it for each rank in two-shot. Bytes a rank, of n to reduce:
 /// one-shot reads P n and writes n; two-shot reads n and writes n; with slots 2 n more (one-shot) or 4 n more, on the own device.
 /// FLOP: (P - 1) a number, P times as many in one-shot. As vLLM's custom_all_reduce.cuh and TensorRT-LLM's kernels do it.
-#include <shardproof/engine/cuda/spans.cuh>
+#include <shardproof/backend/cuda/spans.cuh>
 #include <shardproof/engine/cuda/sync.cuh>
 namespace shardproof::cuda {
 
@@ -40,14 +40,10 @@ __global__ void __launch_bounds__(most_peer_threads)
     if (!m.meet()) return;
   }
   const span s = of_block(p.count[k], sizeof(T));
-  addends<T, P> a;
-  a.ranks = peers.ranks;
-  a.how = how;
-  each_rank<P>(peers.ranks, [&](int r) {
-    const T* const theirs = shown<T>(peers, m, r, (Sync::inside ? k * stride : p.at[k]) + s.first);
-    a.from[r] = Sync::inside && r == rank ? from + p.at[k] + s.first : theirs;
-  });
-  combine_span(a, targets<T, 1>{{static_cast<T*>(who.own.to[rank]) + s.first}, 1}, s.n);
+  const long own = p.at[k] + s.first, at = Sync::inside ? k * stride + s.first : own;
+  T* const to = static_cast<T*>(who.own.to[rank]) + s.first;
+  combine_span(buffers_of<P>(peers.ranks, [&](int r) { return Sync::inside && r == rank ? from + own : shown<const T>(peers, m, r, at); }),
+               buffers_of<1>(1, [=](int) { return to; }), how, s.n);
   m.end();
 }
 
@@ -69,12 +65,8 @@ __global__ void __launch_bounds__(most_peer_threads)
     if (!m.meet()) return;
   }
   const span mine = part(rank);
-  addends<T, P> a;
-  targets<T, P> y;
-  a.ranks = y.count = peers.ranks;
-  a.how = how;
-  each_rank<P>(peers.ranks, [&](int r) { a.from[r] = y.to[r] = shown<T>(peers, m, r, mine.first); });
-  combine_span(a, y, mine.n);
+  const auto all = buffers_of<P>(peers.ranks, [&](int r) { return shown<T>(peers, m, r, mine.first); });
+  combine_span(all, all, how, mine.n);
   if constexpr (Sync::inside) {
     if (!m.meet()) return;
     T* const to = static_cast<T*>(who.own.to[rank]);
@@ -83,16 +75,6 @@ __global__ void __launch_bounds__(most_peer_threads)
   m.end();
 }
 
-/// Numbers of the group that have a kernel of their own: sums of floats by 2, 4 or 8 ranks. k tells the kernel of a number, which is 0 for any.
-template <class T, class K> auto kernel_for(int ranks, reduction how, K k) {
-  if constexpr (!std::is_integral_v<T>)
-    if (how == reduction::sum) {
-      if (ranks == 2) return k(std::integral_constant<int, 2>{});
-      if (ranks == 4) return k(std::integral_constant<int, 4>{});
-      if (ranks == 8) return k(std::integral_constant<int, 8>{});
-    }
-  return k(std::integral_constant<int, 0>{});
-}
 template <class Sync>
 void launch_one_shot(const char* name, const party& who, dtype type, reduction how, const pieces& p, long stride, const way& w, const Sync& sync) {
   visit(type, [&](auto zero) {

@@ -35,15 +35,15 @@ template <class T> __device__ T weight_at(const void* w, dtype type, long i) {
   }
 }
 /// A row of one rank in packs of N.
-template <class T, int P, int N> struct norm_row {
-  addends<T, P> a;
+template <class T, int N, class Addends> struct norm_row {
+  Addends addends;
   T *residual, *y;
   const void* w;
   dtype type_of_w;
   T offset;
   /// residual += sum, and that squared.
   __device__ pack<T, N> add_up(long at, double& squares) const {
-    const pack<T, N> x = combination<N>(a, at);
+    const pack<T, N> x = combination<N>(addends, reduction::sum, at);
     pack<T, N> r = pack_at<N>(residual + at, 0);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
@@ -93,20 +93,15 @@ __global__ void __launch_bounds__(most_peer_threads)
     for (long r = blockIdx.x; r < rows; r += gridDim.x) copy_span(shown<T>(peers, m, rank, r * n), x + r * n, n);
     if (!m.meet()) return;
   }
-  const auto run = [&](auto row) {
-    row.w = e.w[rank];
-    row.type_of_w = e.type_of_w;
-    row.offset = T(s.offset);
-    row.a.ranks = peers.ranks;
+  const auto run = [&](auto size) {
     for (long r = blockIdx.x; r < rows; r += gridDim.x) {
-      each_rank<P>(peers.ranks, [&](int q) { row.a.from[q] = shown<T>(peers, m, q, r * n); });
-      row.residual = static_cast<T*>(e.residual[rank]) + r * n;
-      row.y = static_cast<T*>(e.y[rank]) + r * n;
-      row.run(n, s.eps);
+      const auto addends = buffers_of<P>(peers.ranks, [&](int q) { return shown<const T>(peers, m, q, r * n); });
+      T *const residual = static_cast<T*>(e.residual[rank]) + r * n, *const y = static_cast<T*>(e.y[rank]) + r * n;
+      norm_row<T, size(), decltype(addends)>{addends, residual, y, e.w[rank], e.type_of_w, T(s.offset)}.run(n, s.eps);
     }
   };
-  if (s.packs) run(norm_row<T, P, 16 / int(sizeof(T))>{});
-  else run(norm_row<T, P, 1>{});
+  if (s.packs) run(std::integral_constant<int, 16 / int(sizeof(T))>{});
+  else run(std::integral_constant<int, 1>{});
   m.end();
 }
 inline bool in_packs(const peer_table& t, const norm_ends& e, long row_bytes) {

@@ -9,7 +9,7 @@
 /// A pointer may be of the same device (virtual ranks), of a peer's in this process, of another process (cudaIpc, VMM), or NCCL's.
 /// What data[r] is depends on how the ranks are kept in order: under `events` the addends themselves; under `one_grid` a slot of
 /// slot_bytes that the collective copies them to; under `flags` two such slots one behind the other, used in turn. Details of this
-/// folder are in `peer_detail`, as the backend's `detail` has names of its own.
+/// folder, and of what the backend does for peers, are in `peer_detail`, as the backend's `detail` has names of its own.
 #include <shardproof/backend/cuda/queue.cuh>
 #include <shardproof/engine/cuda/shots.hpp>
 namespace shardproof::cuda {

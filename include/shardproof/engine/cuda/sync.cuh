@@ -122,12 +122,6 @@ template <> struct meeting<flags> {
   }
 };
 
-/// The part of n elements that belongs to blocks of this index, on every rank.
-struct span { long first, n; };
-__device__ inline span of_block(long n, std::size_t size) {
-  const long first = part_begin(blockIdx.x, gridDim.x, n, size);
-  return {first, part_begin(blockIdx.x + 1l, gridDim.x, n, size) - first};
-}
 /// From element `at` of what rank r shows.
 template <class T, class Sync> __device__ T* shown(const peer_table& t, const meeting<Sync>& m, int r, long at) {
   return reinterpret_cast<T*>(static_cast<char*>(t.data[r]) + m.slot()) + at;
