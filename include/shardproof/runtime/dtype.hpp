@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 namespace shardproof {
 
 /// bf16, f16: storage only, arithmetic is f32. i64: token ids. f64: for tests to 1e-10 and for gradient checks.
@@ -104,6 +105,10 @@ inline void write_element(dtype t, void* at, double value) {
     else x = T(value);
     std::memcpy(at, &x, sizeof x);
   });
+}
+/// f(T{}) with the C++ type that stores `t`, where that is a floating one.
+template <class F> constexpr void visit_real(dtype t, F&& f) {
+  visit(t, [&](auto zero) { if constexpr (std::is_floating_point_v<decltype(zero)> || sizeof zero == 2) f(zero); });
 }
 /// f(T{}) with the one of the two types of arithmetic.
 template <class F> constexpr decltype(auto) visit_float(dtype t, F&& f) { return t == dtype::f64 ? f(double{}) : f(float{}); }

@@ -39,11 +39,7 @@ template <class T> class operand {
     }
     const long n = v.count();
     copy_.emplace(n);
-    visit(v.type, [&](auto zero) {
-      using U = decltype(zero);
-      if constexpr (std::is_same_v<U, float> || std::is_same_v<U, double> || std::is_same_v<U, bf16> || std::is_same_v<U, f16>)
-        convert<T, U>(copy_->get(), v.as<const U>(), n);
-    });
+    visit_real(v.type, [&](auto zero) { convert(copy_->get(), v.as<const decltype(zero)>(), n); });
     p = copy_->get();
   }
 };

@@ -16,15 +16,13 @@ inline void gather_rows(const view& y, const view& table, const view& ids, long 
   const auto* const id = ids.as<const std::int64_t>();
   visit_float(y.type, [&](auto to) {
     using T = decltype(to);
-    visit(table.type, [&](auto from) {
-      using U = decltype(from);
-      if constexpr (std::is_same_v<U, float> || std::is_same_v<U, double> || std::is_same_v<U, bf16> || std::is_same_v<U, f16>)
-        for (long r = 0; r < rows; ++r) {
-          T* const row = y.as<T>() + r * width;
-          const long i = long(id[r]) - first;
-          if (i < 0 || i >= held) std::fill_n(row, width, T(0));
-          else convert<T, U>(row, table.as<const U>() + i * width, width);
-        }
+    visit_real(table.type, [&](auto from) {
+      for (long r = 0; r < rows; ++r) {
+        T* const row = y.as<T>() + r * width;
+        const long i = long(id[r]) - first;
+        if (i < 0 || i >= held) std::fill_n(row, width, T(0));
+        else convert(row, table.as<const decltype(from)>() + i * width, width);
+      }
     });
   });
 }

@@ -49,7 +49,7 @@ inline void choose_tile(const attention_job<double>& a) { launch_attend<double, 
 
 /// The operands that forward and backward have in common.
 template <class T> struct attention_operands {
-  operand<T> q, k, v, sinks;
+  converted<T> q, k, v, sinks;
   explicit attention_operands(const attention_args& a) : q(a.q), k(a.k), v(a.v), sinks(a.sinks) {}
 };
 template <class T> attention_job<T> make_job(const attention_args& a, const attention_operands<T>& x, T* y, const saved_sums& log_sum) {

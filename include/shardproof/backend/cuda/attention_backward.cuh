@@ -76,13 +76,12 @@ template <class T> void choose_columns(const gradient_job<T>& a) {
 template <class T> void attention_backward_as(const attention_args& a) {
   const long batch = a.q.s[0], seq = a.q.s[1], heads = a.q.s[2], dim = a.q.s[3], value_dim = a.v.s[3], rows = batch * seq * heads;
   const attention_operands<T> x(a);
-  const operand<T> dy(a.dy), given_y(a.y);
-  scratch<T> again, sums, mean(rows);
+  const converted<T> dy(a.dy), given_y(a.y);
   const T* y = given_y.p;
   view log_sum = a.log_sum;
-  if (!y || !log_sum) {
-    again.reserve(rows * value_dim);
-    sums.reserve(rows);
+  const bool runs_again = !y || !log_sum;
+  const scratch<T> again(runs_again ? rows * value_dim : 0), sums(runs_again ? rows : 0), mean(rows);
+  if (runs_again) {
     y = again.p;
     log_sum = {sums.p, sizeof(T) == 4 ? dtype::f32 : dtype::f64, {batch, heads, seq}};
     choose_tile(make_job<T>(a, x, again.p, saved_sums(log_sum)));

@@ -9,7 +9,7 @@
 /// Tiling of the second pass: a block a row, its threads side by side over the columns.
 /// Bytes: splits * rows * value_dim, written once and read once; of k and v nothing is read twice. FLOP: 2 for each of them.
 #include <shardproof/backend/cuda/attention_forward.cuh>
-#include <shardproof/backend/cuda/attention_operand.cuh>
+#include <shardproof/backend/cuda/converted.cuh>
 namespace shardproof::cuda::detail {
 
 /// Into how many the keys of a row are cut: four blocks for each processor of an H200, but no less than four tiles of keys each. It is
@@ -52,16 +52,16 @@ template <class T> __global__ void combine_splits(attention_job<T> a) {
 /// The parts, for the scope of an attention.
 template <class T> struct split_rows {
   scratch<T> rows, sums;
-  explicit split_rows(attention_job<T>& a) {
-    if (a.splits == 1) return;
-    rows.reserve(a.splits * a.rows() * a.value_dim);
-    sums.reserve(a.splits * a.rows() * 2);
+  explicit split_rows(attention_job<T>& a) : rows(of_all_splits(a) * a.value_dim), sums(of_all_splits(a) * 2) {
     a.partial = rows.p;
     a.partial_sums = sums.p;
   }
   void combine(const attention_job<T>& a) const {
     if (a.partial) launch("attention's splits", combine_splits<T>, {.blocks = at_most(a.rows(), most_blocks), .threads = 128}, a);
   }
+
+ private:
+  static long of_all_splits(const attention_job<T>& a) { return a.splits == 1 ? 0 : a.splits * a.rows(); }
 };
 
 }  // namespace shardproof::cuda::detail

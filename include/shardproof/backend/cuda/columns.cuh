@@ -118,14 +118,12 @@ void add_columns(const char* name, const column_targets<T, N>& dst, long rows, l
   if (rows <= 0 || columns <= 0) return;
   const column_plan plan(rows, columns);
   if (plan.parts == 1) return detail::launch_columns<T, A, N>(name, dst, nullptr, rows, columns, plan, scale, f);
-  const std::size_t bytes = std::size_t(plan.parts * N * columns) * sizeof(A);
-  A* const partial = static_cast<A*>(take(bytes));
-  detail::launch_columns<T, A, N>(name, dst, partial, rows, columns, plan, scale, f);
+  const scratch<A> partial(plan.parts * N * columns);
+  detail::launch_columns<T, A, N>(name, dst, partial.p, rows, columns, plan, scale, f);
   column_plan last = plan;
   last.parts = 1;
   last.part_rows = plan.parts;
-  detail::launch_columns<T, double, N>(name, dst, nullptr, plan.parts, columns, last, scale, detail::of_parts<A, N>{partial, columns});
-  give(partial, bytes);
+  detail::launch_columns<T, double, N>(name, dst, nullptr, plan.parts, columns, last, scale, detail::of_parts<A, N>{partial.p, columns});
 }
 template <class T, class F> void add_columns(const char* name, T* dst, long rows, long columns, const F& f, double scale = 1) {
   add_columns(name, column_targets<T, 1>{{dst}}, rows, columns, detail::single_term<F>{f}, scale);

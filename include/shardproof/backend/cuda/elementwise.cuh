@@ -1,6 +1,6 @@
 #pragma once
 /// @file
-/// Elementwise kernels: fill, cast, add, multiply, their gradients. Shapes repeat over leading extents.
+/// Elementwise kernels: fill, add, multiply, their gradients. Shapes repeat over leading extents.
 ///
 ///     cuda::add(y, x, bias);                     // y[r, j] = x[r, j] + bias[j]
 ///     cuda::accumulate(db, dy, 1);               // db[j] += sum_r dy[r, j]
@@ -10,18 +10,13 @@
 #include <cmath>
 #include <type_traits>
 #include <shardproof/backend/cuda/columns.cuh>
-#include <shardproof/backend/cuda/map.cuh>
-#include <shardproof/runtime/shape.hpp>
+#include <shardproof/backend/cuda/converted.cuh>
 namespace shardproof::cuda {
 
 namespace detail {
-template <class T> inline constexpr bool is_16_bit = std::is_same_v<T, bf16> || std::is_same_v<T, f16>;
-template <class T> inline constexpr bool is_real = std::is_same_v<T, float> || std::is_same_v<T, double> || is_16_bit<T>;
-
 /// In f32 what is stored in 16 bits, anything else as it is.
 template <class T> using filled = std::conditional_t<is_16_bit<T>, float, T>;
 template <class T> struct constant_of { T value; __device__ T operator()() const { return value; } };
-template <class T> struct unchanged { __device__ T operator()(T x) const { return x; } };
 template <class T> struct sum_of { __device__ T operator()(T b, T a) const { return a + b; } };
 template <class T> struct product_of { __device__ T operator()(T b, T a) const { return a * b; } };
 template <class T> struct added_product { __device__ T operator()(T b, T old, T g) const { return old + g * b; } };
@@ -37,14 +32,6 @@ template <class T, class U> struct product_at {
   long n;
   __device__ T operator()(long r, long j) const { return load<T>(g, r * n + j) * load<T>(a, r * n + j); }
 };
-
-/// f(U{}) with the C++ type of a floating view.
-template <class F> void visit_real(dtype t, F&& f) {
-  visit(t, [&](auto zero) { if constexpr (is_real<decltype(zero)>) f(zero); });
-}
-/// From 16 bits by way of f32, exactly; i64 to 16 bits by way of f64, as on the host.
-template <class T, class U> inline constexpr bool is_long_to_16_bit = std::is_same_v<U, std::int64_t> && is_16_bit<T>;
-template <class T, class U> using cast_by = std::conditional_t<is_16_bit<U>, float, std::conditional_t<is_long_to_16_bit<T, U>, double, U>>;
 }  // namespace detail
 
 inline void fill(const view& y, double value) {
@@ -57,38 +44,6 @@ inline void fill(const view& y, double value) {
     map<C>("fill", y.as<T>(), n, detail::constant_of<C>{static_cast<C>(value)});
   });
 }
-
-inline void cast(const view& y, const view& x) {
-  const long n = y.count();
-  if (n == 0 || (y.type == x.type && y.p == x.p)) return;
-  if (y.type == x.type) return check(cudaMemcpyAsync(y.p, x.p, y.bytes(), cudaMemcpyDefault, own_queue().stream), "a copy");
-  visit(y.type, [&](auto to) {
-    visit(x.type, [&](auto from) {
-      using T = decltype(to);
-      using U = decltype(from);
-      using C = detail::cast_by<T, U>;
-      map<C>("cast", y.as<T>(), n, detail::unchanged<C>{}, x.as<const U>());
-    });
-  });
-}
-
-/// The values of a floating view as T: its own memory, or a converted copy that goes back behind the kernels of this scope.
-template <class T> class converted {
-  view copy_;
-
- public:
-  const T* p = nullptr;
-  explicit converted(const view& v) : p(v.as<const T>()) {
-    if (!v || sizeof(T) == bytes_of(v.type)) return;
-    copy_ = {nullptr, sizeof(T) == 8 ? dtype::f64 : dtype::f32, v.s};
-    copy_.p = take(copy_.bytes());
-    cast(copy_, v);
-    p = copy_.as<const T>();
-  }
-  converted(const converted&) = delete;
-  converted& operator=(const converted&) = delete;
-  ~converted() { give(copy_.p, copy_.bytes()); }
-};
 
 namespace detail {
 /// y[r, j] = f(b[j], a[r, j]); b is read as it is stored.
@@ -114,11 +69,11 @@ inline void multiply_backward(const view& da, const view& db, const view& dy, co
     using T = decltype(zero);
     const converted<T> g(dy);
     if (da)
-      detail::visit_real(b.type, [&](auto u) {
+      visit_real(b.type, [&](auto u) {
         map_rows<T>("multiply_backward", da.as<T>(), total / n, n, detail::added_product<T>{}, b.as<const decltype(u)>(), da.as<const T>(), g.p);
       });
     if (!db) return;
-    detail::visit_real(a.type, [&](auto u) {
+    visit_real(a.type, [&](auto u) {
       using U = decltype(u);
       if (n == total) map<T>("multiply_backward", db.as<T>(), n, detail::added_product<T>{}, a.as<const U>(), db.as<const T>(), g.p);
       else add_columns("multiply_backward", db.as<T>(), total / n, n, detail::product_at<T, U>{g.p, a.as<const U>(), n});
@@ -131,7 +86,7 @@ inline void accumulate(const view& y, const view& x, double scale) {
   if (!n || !total) return;
   visit_float(y.type, [&](auto zero) {
     using T = decltype(zero);
-    detail::visit_real(x.type, [&](auto u) {
+    visit_real(x.type, [&](auto u) {
       using U = decltype(u);
       if (n == total) map<T>("accumulate", y.as<T>(), n, detail::added_multiple<T>{T(scale)}, y.as<const T>(), x.as<const U>());
       else add_columns("accumulate", y.as<T>(), total / n, n, detail::element_of<T, U>{x.as<const U>(), n}, scale);

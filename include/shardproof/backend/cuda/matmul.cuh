@@ -15,37 +15,25 @@ namespace shardproof::cuda {
 
 namespace detail {
 
-/// Memory for this scope, in the queue's order.
-class product_scratch {
-  std::size_t bytes_;
-  void* p_;
-
- public:
-  explicit product_scratch(std::size_t bytes) : bytes_(bytes), p_(take(bytes)) {}
-  product_scratch(const product_scratch&) = delete;
-  product_scratch& operator=(const product_scratch&) = delete;
-  ~product_scratch() { give(p_, bytes_); }
-  void* get() const { return p_; }
-};
 /// So many elements of a view as type t: its own memory, or a converted copy for this scope.
 class operand_as {
-  product_scratch copy_;
+  scratch<std::byte> copy_;
 
  public:
   const void* p;
-  operand_as(const view& x, long n, dtype t) : copy_(x.type == t ? 0 : std::size_t(n) * bytes_of(t)), p(x.type == t ? x.p : copy_.get()) {
-    if (x.type != t) cast({copy_.get(), t, {n}}, {x.p, x.type, {n}});
+  operand_as(const view& x, long n, dtype t) : copy_(x.type == t ? 0 : n * long(bytes_of(t))), p(x.type == t ? x.p : copy_.p) {
+    if (x.type != t) cast({copy_.p, t, {n}}, {x.p, x.type, {n}});
   }
 };
 
 /// The same product where b, stored as `t`, is converted slice by slice.
 inline void product_by_slices(const product& p, const void* a, const void* b, dtype t, void* c, const float* bias, std::size_t limit = scratch_bytes) {
   const long rows = p.tb ? p.n : p.k, width = p.tb ? p.k : p.n, some = rows_of_slice(rows, width, p.operands, limit);
-  const product_scratch wide(std::size_t(some * width) * bytes_of(p.operands));
+  const scratch<std::byte> wide(some * width * long(bytes_of(p.operands)));
   in_pieces(rows, some, [&](span_of r) {
-    cast({wide.get(), p.operands, {r.count * width}}, {const_cast<void*>(lt_at(b, r.first * width, t)), t, {r.count * width}});
+    cast({wide.p, p.operands, {r.count * width}}, {const_cast<void*>(lt_at(b, r.first * width, t)), t, {r.count * width}});
     const product_part x = p.tb ? part_of(p, {0, p.m}, r, {0, p.k}) : part_of(p, {0, p.m}, {0, p.n}, r);
-    lt_product(x.p, lt_at(a, x.a, p.operands), wide.get(), lt_at(c, x.c, p.result), has_bias(x.p.after) ? bias + (p.tb ? r.first : 0) : nullptr);
+    lt_product(x.p, lt_at(a, x.a, p.operands), wide.p, lt_at(c, x.c, p.result), has_bias(x.p.after) ? bias + (p.tb ? r.first : 0) : nullptr);
   });
 }
 

@@ -3,6 +3,7 @@
 /// Device memory, in the order of a rank's queue: blocks come from the device's pool and go back to it without waiting.
 ///
 ///     void* p = cuda::take(1 << 20);  cuda::give(p, 1 << 20);
+///     const cuda::scratch<float> sums(n);                  // until the scope ends
 ///     cuda::upload(y, host);                               // the host's array may change at once
 ///     cuda::download(host, y);                             // waits
 #include <cstring>
@@ -71,6 +72,18 @@ inline void give(void* p, std::size_t bytes) noexcept {
   (void)cudaFreeAsync(p, q.stream);                      // an error here is an earlier one, and is told where the rank next waits
   q.bytes -= long(bytes);
 }
+
+/// An array of n uninitialised T for the length of a scope; none where n is 0.
+template <class T> class scratch {
+  std::size_t bytes_;
+
+ public:
+  T* const p;
+  explicit scratch(long n) : bytes_(std::size_t(n) * sizeof(T)), p(static_cast<T*>(take(bytes_))) {}
+  scratch(const scratch&) = delete;
+  scratch& operator=(const scratch&) = delete;
+  ~scratch() { give(p, bytes_); }
+};
 
 /// Free memory of all devices.
 inline double available_bytes() {

@@ -127,20 +127,10 @@ standard_rows_backward(T* dx, T* dw_parts, T* db_parts, const T* dy, const T* x,
   if (Held) dw.write(), db.write();
 }
 
-/// Room for the sums of so many teams; none where `wanted` is null.
-template <class T> class parts_of_sums {
-  std::size_t bytes_;
-
- public:
-  T* p;
-  parts_of_sums(const view& wanted, long teams, long n) : bytes_(wanted ? std::size_t(teams * n) * sizeof(T) : 0), p(static_cast<T*>(take(bytes_))) {}
-  parts_of_sums(const parts_of_sums&) = delete;
-  parts_of_sums& operator=(const parts_of_sums&) = delete;
-  ~parts_of_sums() { give(p, bytes_); }
-  void add_to(const char* name, const view& sum, long teams, long n) const {
-    if (p) add_columns(name, sum.as<T>(), teams, n, element_of<double, T>{p, n});
-  }
-};
+/// The teams' parts of a weight's gradient, added up; none where it is not wanted.
+template <class T> void add_team_sums(const char* name, const view& sum, const scratch<T>& parts, long teams, long n) {
+  if (sum) add_columns(name, sum.as<T>(), teams, n, element_of<double, T>{parts.p, n});
+}
 /// About 640 threads for each processor of an H200: more do not run at a time, and every team has sums of its own.
 constexpr unsigned gradient_blocks(unsigned threads) { return threads >= 640 ? 132u : 132 * (640 / threads); }
 }  // namespace detail
@@ -156,9 +146,9 @@ inline void rms_norm_backward(const view& dx, const view& dw, const view& dy, co
         using team = detail::row_team<Whole>;
         const geometry g = team::over(rows, threads, detail::gradient_blocks(Whole ? threads : 32 * team::warps));
         const long teams = Whole ? g.blocks : g.blocks * team::warps;
-        const detail::parts_of_sums<T> parts(dw, teams, n);
+        const scratch<T> parts(dw ? teams * n : 0);
         launch("rms_norm_backward", detail::rms_rows_backward<T, W, Whole, Held>, g, dx.as<T>(), parts.p, up.p, in.p, gain, rows, n, eps, T(offset));
-        parts.add_to("rms_norm_backward", dw, teams, n);
+        detail::add_team_sums("rms_norm_backward", dw, parts, teams, n);
       });
     });
   });
@@ -175,10 +165,10 @@ inline void layer_norm_backward(const view& dx, const view& dw, const view& db, 
         using team = detail::row_team<Whole>;
         const geometry g = team::over(rows, threads, detail::gradient_blocks(Whole ? threads : 32 * team::warps));
         const long teams = Whole ? g.blocks : g.blocks * team::warps;
-        const detail::parts_of_sums<T> parts(dw, teams, n), bias_parts(db, teams, n);
+        const scratch<T> parts(dw ? teams * n : 0), bias_parts(db ? teams * n : 0);
         launch("layer_norm_backward", detail::standard_rows_backward<T, W, Whole, Held>, g, dx.as<T>(), parts.p, bias_parts.p, up.p, in.p, gain, rows, n, eps);
-        parts.add_to("layer_norm_backward", dw, teams, n);
-        bias_parts.add_to("layer_norm_backward", db, teams, n);
+        detail::add_team_sums("layer_norm_backward", dw, parts, teams, n);
+        detail::add_team_sums("layer_norm_backward", db, bias_parts, teams, n);
       });
     });
   });

@@ -93,15 +93,14 @@ template <class C> __global__ void clip_numbers(C* norm, C* factor, const C* squ
 /// In double whatever the type: squares of f32 gradients neither overflow nor vanish.
 inline void sum_of_squares(const view& into, const view& x, double by) {
   const long n = x.count();
-  detail::visit_real(x.type, [&](auto zero) {
+  visit_real(x.type, [&](auto zero) {
     using X = decltype(zero);
     const geometry g{.blocks = at_most(parts_of(n, 16L * threads_per_block * pack_size<X>()), 132 * 8)};
     if (g.blocks <= 1) return launch("sum_of_squares", detail::squares_of_part<X>, g, into.as<double>(), x.as<const X>(), n, by);
-    double* const parts = static_cast<double*>(take(g.blocks * sizeof(double)));
-    launch("sum_of_squares", detail::squares_of_part<X>, g, parts, x.as<const X>(), n, by);
+    const scratch<double> parts(g.blocks);
+    launch("sum_of_squares", detail::squares_of_part<X>, g, parts.p, x.as<const X>(), n, by);
     const geometry one{.blocks = 1};
-    launch("sum_of_squares", detail::add_parts<double>, one, into.as<double>(), parts, long(g.blocks), by);
-    give(parts, g.blocks * sizeof(double));
+    launch("sum_of_squares", detail::add_parts<double>, one, into.as<double>(), parts.p, long(g.blocks), by);
   });
 }
 /// As torch.nn.utils.clip_grad_norm_.

@@ -38,24 +38,17 @@ __global__ void __launch_bounds__(threads_per_block)
 
 /// For the kernels of this scope.
 class uploaded_addresses {
-  view block_;
+  scratch<const void*> many_;
 
  public:
   addresses all;
-  explicit uploaded_addresses(std::span<const void* const> buffers) {
-    all.count = int(buffers.size());
-    if (all.count <= addresses::inside) {
-      std::copy(buffers.begin(), buffers.end(), all.few);
-      return;
-    }
+  explicit uploaded_addresses(std::span<const void* const> buffers) : many_(buffers.size() > addresses::inside ? long(buffers.size()) : 0) {
     static_assert(sizeof(void*) == sizeof(std::int64_t));
-    block_ = {take(buffers.size_bytes()), dtype::i64, {long(buffers.size())}};
-    upload(block_, buffers.data());
-    all.many = block_.as<const void* const>();
+    all.count = int(buffers.size());
+    all.many = many_.p;
+    if (many_.p) upload({many_.p, dtype::i64, {all.count}}, buffers.data());
+    else std::copy(buffers.begin(), buffers.end(), all.few);
   }
-  uploaded_addresses(const uploaded_addresses&) = delete;
-  uploaded_addresses& operator=(const uploaded_addresses&) = delete;
-  ~uploaded_addresses() { give(block_.p, block_.bytes()); }
 };
 
 inline void reduce_peers(dtype t, std::span<const void* const> from, std::span<const void* const> to, long begin, long end, reduction how) {

@@ -7,7 +7,7 @@
 /// Tiling: a few lanes of a warp for each head of each position, each lane 16 bytes of either half (or of adjacent pairs) at a time.
 /// Bytes: x is read and y written once (y read too where it is added to); the tables, alike for all heads, come from the cache.
 /// FLOP: 6 a pair, far below what the bytes take.
-#include <shardproof/backend/cuda/attention_operand.cuh>
+#include <shardproof/backend/cuda/converted.cuh>
 #include <shardproof/runtime/backend.hpp>
 namespace shardproof::cuda {
 
@@ -99,7 +99,7 @@ inline void rotate(const rotate_args& a) {
   if (!a.x.count()) return;
   visit_float(a.y.type, [&](auto zero) {
     using T = decltype(zero);
-    const detail::operand<T> x(a.x), cos(a.cos), sin(a.sin);
+    const converted<T> x(a.x), cos(a.cos), sin(a.sin);
     const detail::rotation<T> r{a.y.as<T>(), x.p, cos.p, sin.p, a.x.s[2], a.x.s[3], a.rotated / 2, a.x.s[1], a.cos.s[0], a.inverse ? T(-1) : T(1)};
     const long rows = a.x.s.lead(1);
     if (a.interleaved) a.accumulate ? detail::launch_rotate<T, true, true>(r, rows) : detail::launch_rotate<T, true, false>(r, rows);

@@ -110,9 +110,8 @@ inline void route(const route_args& a) {
   visit_float(a.weights.type, [&](auto zero) {
     using T = decltype(zero);
     const converted<T> logits(a.logits), bias(a.bias);
-    auto* const outside = static_cast<unsigned char*>(take(plan.outside));
-    launch("route", detail::route_rows<T>, plan.g, a.weights.as<T>(), a.ids.as<std::int64_t>(), logits.p, bias.p, rows, n, a.how, plan.room, outside);
-    give(outside, plan.outside);
+    const scratch<unsigned char> outside(long(plan.outside));
+    launch("route", detail::route_rows<T>, plan.g, a.weights.as<T>(), a.ids.as<std::int64_t>(), logits.p, bias.p, rows, n, a.how, plan.room, outside.p);
   });
 }
 

@@ -63,7 +63,7 @@ inline void gather_rows(const view& y, const view& table, const view& ids, long 
   const matrix_tile t = tile_for(packs);
   visit_float(y.type, [&](auto to) {
     using T = decltype(to);
-    detail::visit_real(table.type, [&](auto from) {
+    visit_real(table.type, [&](auto from) {
       using U = decltype(from);
       launch("gather_rows", detail::gather_each_row<T, U>, over_tiles(t, rows, packs), y.as<T>(), table.as<const U>(), ids.as<const std::int64_t>(), rows, n, t,
              held);
