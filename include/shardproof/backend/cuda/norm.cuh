@@ -51,30 +51,14 @@ __global__ void __launch_bounds__(1024) standard_rows(T* y, const T* x, const W*
 }  // namespace detail
 
 inline void rms_norm(const view& y, const view& x, const view& w, double eps, double offset) {
-  const long n = x.s.rank ? x.s[-1] : 0, rows = n ? x.count() / n : 0;
-  if (rows == 0) return;
-  visit_float(y.type, [&](auto zero) {
-    using T = decltype(zero);
-    const converted<T> in(x);
-    detail::with_weights<T>(w, {}, [&]<class W>(const W* gain, const W*) {
-      detail::with_row_plan<T>(n, 1024, [&]<bool Whole, bool Held>(std::bool_constant<Whole>, std::bool_constant<Held>, unsigned threads) {
-        launch("rms_norm", detail::rms_rows<T, W, Whole, Held>, detail::row_team<Whole>::over(rows, threads), y.as<T>(), in.p, gain, rows, n, eps, T(offset));
-      });
-    });
+  detail::with_norm_job(y.type, x, w, {}, 1024, [&]<class T, class W, bool Whole, bool Held>(const detail::norm_job<T, W, Whole, Held>& a) {
+    launch("rms_norm", detail::rms_rows<T, W, Whole, Held>, a.over(), y.as<T>(), a.x, a.w, a.rows, a.n, eps, T(offset));
   });
 }
 
 inline void layer_norm(const view& y, const view& x, const view& w, const view& b, double eps) {
-  const long n = x.s.rank ? x.s[-1] : 0, rows = n ? x.count() / n : 0;
-  if (rows == 0) return;
-  visit_float(y.type, [&](auto zero) {
-    using T = decltype(zero);
-    const converted<T> in(x);
-    detail::with_weights<T>(w, b, [&]<class W>(const W* gain, const W* bias) {
-      detail::with_row_plan<T>(n, 1024, [&]<bool Whole, bool Held>(std::bool_constant<Whole>, std::bool_constant<Held>, unsigned threads) {
-        launch("layer_norm", detail::standard_rows<T, W, Whole, Held>, detail::row_team<Whole>::over(rows, threads), y.as<T>(), in.p, gain, bias, rows, n, eps);
-      });
-    });
+  detail::with_norm_job(y.type, x, w, b, 1024, [&]<class T, class W, bool Whole, bool Held>(const detail::norm_job<T, W, Whole, Held>& a) {
+    launch("layer_norm", detail::standard_rows<T, W, Whole, Held>, a.over(), y.as<T>(), a.x, a.w, a.b, a.rows, a.n, eps);
   });
 }
 

@@ -127,50 +127,43 @@ standard_rows_backward(T* dx, T* dw_parts, T* db_parts, const T* dy, const T* x,
   if (Held) dw.write(), db.write();
 }
 
-/// The teams' parts of a weight's gradient, added up; none where it is not wanted.
-template <class T> void add_team_sums(const char* name, const view& sum, const scratch<T>& parts, long teams, long n) {
-  if (sum) add_columns(name, sum.as<T>(), teams, n, element_of<double, T>{parts.p, n});
-}
 /// About 640 threads for each processor of an H200: more do not run at a time, and every team has sums of its own.
 constexpr unsigned gradient_blocks(unsigned threads) { return threads >= 640 ? 132u : 132 * (640 / threads); }
+/// The teams of a launch, and their sums.
+template <class T, bool Whole> struct gradient_teams {
+  using team = row_team<Whole>;
+  geometry g;
+  long count, n;
+  template <class W, bool Held>
+  explicit gradient_teams(const norm_job<T, W, Whole, Held>& a)
+      : g(a.over(gradient_blocks(Whole ? a.threads : 32 * team::warps))), count(Whole ? g.blocks : g.blocks * team::warps), n(a.n) {}
+  /// A row for each team; none where the gradient is not wanted.
+  scratch<T> parts(const view& gradient) const { return scratch<T>(gradient ? count * n : 0); }
+  void add(const char* name, const view& gradient, const scratch<T>& parts) const {
+    if (gradient) add_columns(name, gradient.as<T>(), count, n, element_of<double, T>{parts.p, n});
+  }
+};
 }  // namespace detail
 
 inline void rms_norm_backward(const view& dx, const view& dw, const view& dy, const view& x, const view& w, double eps, double offset) {
-  const long n = x.s.rank ? x.s[-1] : 0, rows = n ? x.count() / n : 0;
-  if (rows == 0) return;
-  visit_float(dy.type, [&](auto zero) {
-    using T = decltype(zero);
-    const converted<T> in(x), up(dy);
-    detail::with_weights<T>(w, {}, [&]<class W>(const W* gain, const W*) {
-      detail::with_row_plan<T>(n, 512, [&]<bool Whole, bool Held>(std::bool_constant<Whole>, std::bool_constant<Held>, unsigned threads) {
-        using team = detail::row_team<Whole>;
-        const geometry g = team::over(rows, threads, detail::gradient_blocks(Whole ? threads : 32 * team::warps));
-        const long teams = Whole ? g.blocks : g.blocks * team::warps;
-        const scratch<T> parts(dw ? teams * n : 0);
-        launch("rms_norm_backward", detail::rms_rows_backward<T, W, Whole, Held>, g, dx.as<T>(), parts.p, up.p, in.p, gain, rows, n, eps, T(offset));
-        detail::add_team_sums("rms_norm_backward", dw, parts, teams, n);
-      });
-    });
+  detail::with_norm_job(dy.type, x, w, {}, 512, [&]<class T, class W, bool Whole, bool Held>(const detail::norm_job<T, W, Whole, Held>& a) {
+    const converted<T> up(dy);
+    const detail::gradient_teams<T, Whole> teams(a);
+    const scratch<T> parts = teams.parts(dw);
+    launch("rms_norm_backward", detail::rms_rows_backward<T, W, Whole, Held>, teams.g, dx.as<T>(), parts.p, up.p, a.x, a.w, a.rows, a.n, eps, T(offset));
+    teams.add("rms_norm_backward", dw, parts);
   });
 }
 
 inline void layer_norm_backward(const view& dx, const view& dw, const view& db, const view& dy, const view& x, const view& w, double eps) {
-  const long n = x.s.rank ? x.s[-1] : 0, rows = n ? x.count() / n : 0;
-  if (rows == 0) return;
-  visit_float(dy.type, [&](auto zero) {
-    using T = decltype(zero);
-    const converted<T> in(x), up(dy);
-    detail::with_weights<T>(w, {}, [&]<class W>(const W* gain, const W*) {
-      detail::with_row_plan<T>(n, 512, [&]<bool Whole, bool Held>(std::bool_constant<Whole>, std::bool_constant<Held>, unsigned threads) {
-        using team = detail::row_team<Whole>;
-        const geometry g = team::over(rows, threads, detail::gradient_blocks(Whole ? threads : 32 * team::warps));
-        const long teams = Whole ? g.blocks : g.blocks * team::warps;
-        const scratch<T> parts(dw ? teams * n : 0), bias_parts(db ? teams * n : 0);
-        launch("layer_norm_backward", detail::standard_rows_backward<T, W, Whole, Held>, g, dx.as<T>(), parts.p, bias_parts.p, up.p, in.p, gain, rows, n, eps);
-        detail::add_team_sums("layer_norm_backward", dw, parts, teams, n);
-        detail::add_team_sums("layer_norm_backward", db, bias_parts, teams, n);
-      });
-    });
+  detail::with_norm_job(dy.type, x, w, {}, 512, [&]<class T, class W, bool Whole, bool Held>(const detail::norm_job<T, W, Whole, Held>& a) {
+    const converted<T> up(dy);
+    const detail::gradient_teams<T, Whole> teams(a);
+    const scratch<T> parts = teams.parts(dw), bias_parts = teams.parts(db);
+    launch("layer_norm_backward", detail::standard_rows_backward<T, W, Whole, Held>, teams.g, dx.as<T>(), parts.p, bias_parts.p, up.p, a.x, a.w, a.rows, a.n,
+           eps);
+    teams.add("layer_norm_backward", dw, parts);
+    teams.add("layer_norm_backward", db, bias_parts);
   });
 }
 

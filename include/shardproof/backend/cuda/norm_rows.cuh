@@ -73,12 +73,20 @@ template <class T, int N, class W> __device__ void load_gains(T (&gain)[N], cons
   for (int i = 0; i < N; ++i) gain[i] = w ? gain[i] + offset : none;
 }
 
-/// f(whole, held, threads) for rows of n elements and blocks of at most so many threads.
-template <class T, class F> void with_row_plan(long n, unsigned most_threads, F f) {
+/// What a norm's kernel for rows like these is told. W is the type of the weights, T that of the rows and of the arithmetic.
+template <class T, class W, bool Whole, bool Held> struct norm_job {
+  const T* x;
+  const W *w, *b;
+  long rows, n;
+  unsigned threads;                                      ///< for a row
+  geometry over(unsigned limit = most_blocks) const { return row_team<Whole>::over(rows, threads, limit); }
+};
+/// f(job) for a block of at most so many threads.
+template <class T, class W, class F> void with_row_plan(const T* x, const W* w, const W* b, long rows, long n, unsigned most_threads, F f) {
   constexpr long of_thread = pack_size<T>() * held_packs;
-  if (n <= 32 * of_thread) f(std::false_type{}, std::true_type{}, 32u);
-  else if (n <= long(most_threads) * of_thread) f(std::true_type{}, std::true_type{}, 32 * unsigned(parts_of(n, 32 * of_thread)));
-  else f(std::true_type{}, std::false_type{}, most_threads);
+  if (n <= 32 * of_thread) f(norm_job<T, W, false, true>{x, w, b, rows, n, 32});
+  else if (n <= long(most_threads) * of_thread) f(norm_job<T, W, true, true>{x, w, b, rows, n, 32 * unsigned(parts_of(n, 32 * of_thread))});
+  else f(norm_job<T, W, true, false>{x, w, b, rows, n, most_threads});
 }
 /// f(w, b) with pointers of one type, null for a null view: as stored where 16-bit weights meet f32, else as T.
 template <class T, class F> void with_weights(const view& w, const view& b, F f) {
@@ -90,6 +98,16 @@ template <class T, class F> void with_weights(const view& w, const view& b, F f)
     }
   const converted<T> as_w(w), as_b(b);
   f(as_w.p, as_b.p);
+}
+/// f(job) for the rows of x, in the arithmetic of type t; nothing where there are none.
+template <class F> void with_norm_job(dtype t, const view& x, const view& w, const view& b, unsigned most_threads, F f) {
+  const long n = x.s.rank ? x.s[-1] : 0, rows = n ? x.count() / n : 0;
+  if (rows == 0) return;
+  visit_float(t, [&](auto zero) {
+    using T = decltype(zero);
+    const converted<T> in(x);
+    with_weights<T>(w, b, [&]<class W>(const W* gain, const W* bias) { with_row_plan(in.p, gain, bias, rows, n, most_threads, f); });
+  });
 }
 
 }  // namespace shardproof::cuda::detail
