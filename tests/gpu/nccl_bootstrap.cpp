@@ -5,36 +5,20 @@
 #include <sys/wait.h>
 #include <shardproof/engine/nccl/failure.hpp>
 #include <shardproof/engine/nccl/id_file.hpp>
+#include "free_port.hpp"
 #include "scratch_folder.hpp"
+#include "thrown.hpp"
 namespace sp = shardproof;
 namespace nccl = sp::nccl;
 
 namespace {
 
 using variables = std::map<std::string, std::string>;
-bool contains(const std::string& s, const std::string& part) { return s.find(part) != std::string::npos; }
 double since(nccl::moment t) { return std::chrono::duration<double>(nccl::now() - t).count(); }
-template <class F> std::string thrown(F f) {
-  try {
-    f();
-  } catch (const std::exception& e) { return e.what(); }
-  return "";
-}
-
 nccl::unique_id some_id(int seed = 1) {
   nccl::unique_id id;
   for (std::size_t i = 0; i < id.size(); ++i) id[i] = char(int(i) * 7 + seed);      // zeros and all else
   return id;
-}
-int free_port() {
-  const nccl::descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t bytes = sizeof at;
-  REQUIRE(::bind(fd.get(), reinterpret_cast<sockaddr*>(&at), bytes) == 0);
-  REQUIRE(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&at), &bytes) == 0);
-  return ntohs(at.sin_port);
 }
 std::uint64_t some_token() { return std::uint64_t(::getpid()) << 8 | 5; }           // other processes of this test have others
 nccl::place by_port(int port, std::uint64_t token = some_token()) { return {"127.0.0.1", port, "", token}; }

@@ -5,6 +5,7 @@
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/runtime/node.hpp>
 #include <shardproof/runtime/rng.hpp>
+#include "thrown.hpp"
 namespace sp = shardproof;
 using sp::dtype, sp::reduction;
 
@@ -87,8 +88,7 @@ TEST_CASE("collectives of ranks on a device have the bits of ranks on the host",
 
 TEST_CASE("ranks on a device that disagree, or are lost, end with the engine's codes", "[gpu]") {
   const auto refusal = [](auto body) {
-    try { sp::run({.mesh = {.tp = 2}, .timeout_seconds = 1, .device = sp::device_kind::cuda}, body); } catch (const std::exception& e) { return std::string(e.what()); }
-    return std::string("no error");
+    return thrown([&] { sp::run({.mesh = {.tp = 2}, .timeout_seconds = 1, .device = sp::device_kind::cuda}, body); });
   };
   CHECK_THAT(refusal([](int r) {
     const block x(dtype::f32, 8 + r);

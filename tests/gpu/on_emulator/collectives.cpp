@@ -12,6 +12,7 @@
 #include <shardproof/engine/cuda/all_to_all.cuh>
 #include <shardproof/engine/cuda/fused_norm.cuh>
 #include <shardproof/engine/threads/reduce.hpp>
+#include "gpu/thrown.hpp"
 
 namespace collectives_test {
 namespace sp = shardproof;
@@ -557,12 +558,6 @@ TEST_CASE("collectives on devices: a rank that waits in vain gives up, says for 
 TEST_CASE("collectives on devices: tables and counts that do not fit are refused", "[cuda-collectives]") {
   world shared(2);
   memory p(4096);
-  const auto thrown = [](auto f) -> std::string {
-    try {
-      f();
-    } catch (const sp::error& e) { return e.what(); }
-    return "";
-  };
   const auto reduce = [&](const cu::peer_table& t, int rank, long count) {
     return thrown([&] { cu::all_reduce<cu::flags>(t, rank, p.get(), p.get(), count, dtype::f32, reduction::sum, {}); });
   };

@@ -1,9 +1,9 @@
 // backend/cuda/matmul.cuh beyond the conformance suite: precisions, slices, the algorithm table, tuning, captures, errors, epilogues.
 #include <thread>
-#include <functional>
 #include <shardproof/backend/cuda/capture.cuh>
 #include <shardproof/backend/cuda/matmul.cuh>
 #include "conformance.hpp"
+#include "gpu/thrown.hpp"
 using namespace conformance;
 using sp::dtype;
 namespace cu = sp::cuda;
@@ -36,11 +36,6 @@ numbers expected(const numbers& p, const numbers& q, const numbers& c, long m, l
     }
   return out;
 }
-std::string thrown(const std::function<void()>& f) {
-  try { f(); } catch (const sp::error& e) { return e.what(); }
-  return "";
-}
-bool contains(const std::string& s, const std::string& part) { return s.find(part) != std::string::npos; }
 }  // namespace
 
 TEST_CASE("each precision rounds what the table says and nothing else", "[matmul]") {

@@ -4,22 +4,19 @@
 #include <cuda_runtime.h>
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/shardproof.hpp>
+#include "gpu/thrown.hpp"
 #include "unit/conformance.hpp"
 using namespace conformance;
 using Catch::Matchers::Contains;
 
 namespace {
 sp::backend& gpu() { return sp::backend_of(sp::device_kind::cuda); }
-template <class F> std::string refusal(F f) {
-  try { f(); } catch (const sp::error& e) { return e.what(); }
-  return "no error";
-}
 }  // namespace
 
 TEST_CASE("a tensor that does not fit is refused with what was asked for and what there is", "[gpu]") {
   const std::size_t before = cuda_emulated::memory_used;
   cuda_emulated::memory_limit = before + 1000000;
-  const std::string text = refusal([] { (void)gpu().allocate(3000000); });
+  const std::string text = thrown([] { (void)gpu().allocate(3000000); });
   CHECK_THAT(text, Contains("shardproof[SP506]"));
   CHECK_THAT(text, Contains("a tensor of 3000000 bytes"));
   CHECK_THAT(text, Contains("1 MB of "));
@@ -34,7 +31,7 @@ TEST_CASE("a tensor that does not fit is refused with what was asked for and wha
 TEST_CASE("without a device the refusal is SP504, before anything runs", "[gpu]") {
   cuda_emulated_devices = 0;
   std::string text;
-  std::thread fresh([&] { text = refusal([] { sp::run({.mesh = {.tp = 2}, .device = sp::device_kind::cuda}, [] {}); }); });     // a thread that has no queue yet
+  std::thread fresh([&] { text = thrown([] { sp::run({.mesh = {.tp = 2}, .device = sp::device_kind::cuda}, [] {}); }); });     // a thread that has no queue yet
   fresh.join();
   cuda_emulated_devices = 1;
   CHECK_THAT(text, Contains("shardproof[SP504]"));
@@ -47,7 +44,7 @@ TEST_CASE("ids that name no row are told by the next call that waits, once, and 
     const on_device table(gpu(), sp::dtype::f32, {4, 2}, noise(8, 1)), ids(gpu(), sp::dtype::i64, {3}, {1, double(bad), 2}), y(gpu(), sp::dtype::f32, {3, 2});
     CHECK(gpu().first_outside(ids.v, 0, 4) == -1);
     gpu().gather_rows(y.v, table.v, ids.v, 0);
-    const std::string text = refusal([] { gpu().synchronize(); });
+    const std::string text = thrown([] { gpu().synchronize(); });
     CHECK_THAT(text, Contains("shardproof[SP001]"));
     CHECK_THAT(text, Contains("ids hold " + std::to_string(bad) + ", and there are 4 rows"));
     const numbers t = table.values();
@@ -73,7 +70,7 @@ TEST_CASE("the device's peak counts what tensors have held", "[gpu]") {
 }
 
 TEST_CASE("a collective of host memory is refused, and names the device", "[gpu]") {
-  const std::string text = refusal([] {
+  const std::string text = thrown([] {
     sp::run({.mesh = {.tp = 2}, .device = sp::device_kind::cuda}, [] {
       double x = 1;
       sp::self.world->all_reduce(&x, 1, sp::dtype::f64);

@@ -7,6 +7,8 @@
 #include <shardproof/backend/cuda/queue.cuh>
 #include <shardproof/engine/nccl.hpp>
 #include <shardproof/runtime/replay.hpp>
+#include "gpu/free_port.hpp"
+#include "gpu/thrown.hpp"
 
 namespace nccl_test {
 namespace sp = shardproof;
@@ -14,7 +16,6 @@ namespace nccl = sp::nccl;
 using sp::dtype, sp::reduction, sp::communicator;
 using numbers = std::vector<double>;
 
-bool contains(const std::string& s, const std::string& part) { return s.find(part) != std::string::npos; }
 sp::backend& gpu() { return sp::backend_of(sp::device_kind::cuda); }
 
 /// A tensor of the calling rank.
@@ -50,16 +51,6 @@ struct result {
     return true;
   }
 };
-/// One that the system finds free.
-int free_port() {
-  const nccl::descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t bytes = sizeof at;
-  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&at), bytes) != 0 || ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&at), &bytes) != 0) std::abort();
-  return ntohs(at.sin_port);
-}
 /// Of each run, in whatever process of this test.
 std::uint64_t new_token() {
   static std::atomic<std::uint64_t> count{0};
