@@ -5,23 +5,14 @@
 ///     cuda::first_outside(ids, 0, 128);                    // queues the check; -1
 ///     cuda::report_bad_ids();                              // after waiting: SP001 ids hold 131, and there are 128 rows
 #include <shardproof/backend/cuda/launch.cuh>
+#include <shardproof/backend/cuda/note.cuh>
 #include <shardproof/runtime/shape.hpp>
 namespace shardproof::cuda {
 
-/// In memory of the host that the device writes to.
+/// A note (note.cuh).
 struct bad_id { int found; long id, limit; };
 
 namespace detail {
-inline bad_id& noted_id() {
-  static thread_local bad_id* slot = nullptr;
-  if (!slot) {
-    void* p = nullptr;
-    check(cudaHostAlloc(&p, sizeof(bad_id), cudaHostAllocMapped | cudaHostAllocPortable), "memory of the host");
-    slot = static_cast<bad_id*>(p);
-    *slot = {};
-  }
-  return *slot;
-}
 /// Of several bad ids one is noted, whichever comes first.
 template <class Id> __global__ void find_outside(const Id* ids, long n, long from, long to, bad_id* slot) {
   for (long i = first_index(); i < n; i += index_stride())
@@ -36,19 +27,14 @@ template <class Id> __global__ void find_outside(const Id* ids, long n, long fro
 
 inline long first_outside(const view& ids, long from, long to) {
   if (ids.count() == 0) return -1;
-  bad_id* slot = nullptr;
-  check(cudaHostGetDevicePointer(reinterpret_cast<void**>(&slot), &detail::noted_id(), 0), "memory of the host");
-  launch("first_outside", detail::find_outside<std::int64_t>, over(ids.count()), ids.as<const std::int64_t>(), ids.count(), from, to, slot);
+  launch("first_outside", detail::find_outside<std::int64_t>, over(ids.count()), ids.as<const std::int64_t>(), ids.count(), from, to, note_on_device<bad_id>());
   return -1;
 }
 /// After the queue has been waited for. @error SP001 with the id.
 inline void report_bad_ids() {
-  bad_id& slot = detail::noted_id();
-  if (!slot.found) [[likely]] return;
-  const bad_id b = slot;
-  slot = {};
-  throw error(code::usage, "ids hold " + std::to_string(b.id) + ", and there are " + std::to_string(b.limit) + " rows.",
-              "pass ids from 0 on below that number (labels that do not count: -100).");
+  if (const auto b = take_note<bad_id>()) [[unlikely]]
+    throw error(code::usage, "ids hold " + std::to_string(b->id) + ", and there are " + std::to_string(b->limit) + " rows.",
+                "pass ids from 0 on below that number (labels that do not count: -100).");
 }
 
 }  // namespace shardproof::cuda

@@ -15,10 +15,11 @@
 #include <cooperative_groups.h>
 #include <cuda/atomic>
 #include <shardproof/backend/cuda/launch.cuh>
+#include <shardproof/backend/cuda/note.cuh>
 #include <shardproof/engine/cuda/peer_table.cuh>
 namespace shardproof::cuda {
 
-/// In memory of the host that the device writes to: a rank waited in vain.
+/// A note (note.cuh): a rank waited in vain.
 struct lost_peer { int found, rank, peer; unsigned block, number; };
 
 struct events {
@@ -39,17 +40,6 @@ struct flags {
 };
 
 namespace peer_detail {
-inline lost_peer& noted_peer() {
-  static thread_local lost_peer* slot = nullptr;
-  if (!slot) {
-    void* p = nullptr;
-    check(cudaHostAlloc(&p, sizeof(lost_peer), cudaHostAllocMapped | cudaHostAllocPortable), "memory of the host");
-    slot = static_cast<lost_peer*>(p);
-    *slot = {};
-  }
-  return *slot;
-}
-
 using shared_word = ::cuda::atomic_ref<unsigned, ::cuda::thread_scope_system>;
 __device__ inline void tell(unsigned* word, unsigned number) { shared_word(*word).store(number, ::cuda::std::memory_order_release); }
 __device__ inline unsigned look(unsigned* word) { return shared_word(*word).load(::cuda::std::memory_order_acquire); }
@@ -157,21 +147,18 @@ void launch_meeting(const char* name, void (*kernel)(party, P...), const party& 
 
 inline flags flags::here() {
   flags f;
-  check(cudaHostGetDevicePointer(reinterpret_cast<void**>(&f.record), &peer_detail::noted_peer(), 0), "memory of the host");
+  f.record = note_on_device<lost_peer>();
   return f;
 }
 /// After this rank's queue has been waited for. The group cannot be used again before all ranks' flags are cleared.
 /// @error SP502 naming the rank that did not come.
 inline void report_lost_peers() {
-  lost_peer& slot = peer_detail::noted_peer();
-  if (!slot.found) [[likely]] return;
   using std::to_string;
-  const lost_peer p = slot;
-  slot = {};
-  throw error(code::rank_lost,
-              "rank " + to_string(p.peer) + " was lost or did not reach collective #" + to_string(p.number + 1) + " of its devices in time.",
-              "read that rank's first error; raise the time limit only if the step is really that long. [rank " + to_string(p.rank) + " waited, block " +
-                  to_string(p.block) + "]");
+  if (const auto p = take_note<lost_peer>()) [[unlikely]]
+    throw error(code::rank_lost,
+                "rank " + to_string(p->peer) + " was lost or did not reach collective #" + to_string(p->number + 1) + " of its devices in time.",
+                "read that rank's first error; raise the time limit only if the step is really that long. [rank " + to_string(p->rank) +
+                    " waited, block " + to_string(p->block) + "]");
 }
 
 }  // namespace shardproof::cuda
