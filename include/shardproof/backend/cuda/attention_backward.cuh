@@ -40,30 +40,28 @@ template <class T> __global__ void pull_sinks(T* dsinks, const T* sinks, const T
 }
 
 /// The two kernels, by tiles of rows and by tiles of keys, with all features in shared memory if they fit there and into `Columns`.
-template <class T, class Rows, int Columns> void launch_pull_queries(gradient_job<T> a, bool whole) {
-  a.depth = int(whole ? upper(upper(a.dim, a.value_dim), 1l) : 64);
-  a.whole = whole;
-  a.slices = whole ? 1 : parts_of(a.dim, Columns);
+template <class T, class Rows, int Columns> void launch_pull_queries(gradient_job<T> a) {
+  a.slices = a.whole ? 1 : parts_of(a.dim, Columns);
   a.row_tiles = parts_of(a.mask.seq * a.heads.most(), Rows::rows);
   const int stride = tile_stride<T>(lower(a.dim, long(a.depth))), value_stride = tile_stride<T>(lower(a.value_dim, long(a.depth)));
   const std::size_t bytes = sizeof(T) * std::size_t(Rows::rows * (stride + value_stride + Rows::stride) + Rows::columns * upper(stride, value_stride));
   launch("attention's gradient of queries", pull_queries<T, Rows, Columns>,
          {.blocks = at_most(a.batch * a.heads.kv_heads * a.row_tiles * a.slices, 1u << 30), .threads = Rows::threads, .shared_bytes = bytes}, a);
 }
-template <class T, class Keys, int Columns> void launch_pull_keys(gradient_job<T> a, bool whole) {
-  a.depth = int(whole ? upper(upper(a.dim, a.value_dim), 1l) : 64);
-  a.whole = whole;
-  a.slices = whole ? 1 : parts_of(upper(a.dim, a.value_dim), Columns);
+template <class T, class Keys, int Columns> void launch_pull_keys(gradient_job<T> a) {
+  a.slices = a.whole ? 1 : parts_of(upper(a.dim, a.value_dim), Columns);
   a.row_tiles = parts_of(a.mask.keys, Keys::rows);
   const int strides = tile_stride<T>(lower(a.dim, long(a.depth))) + tile_stride<T>(lower(a.value_dim, long(a.depth)));
   const std::size_t bytes = sizeof(T) * std::size_t((Keys::rows + Keys::columns) * strides + 2 * Keys::rows * Keys::stride);
   launch("attention's gradient of keys", pull_keys<T, Keys, Columns>,
          {.blocks = at_most(a.batch * a.heads.kv_heads * a.row_tiles * a.slices, 1u << 30), .threads = Keys::threads, .shared_bytes = bytes}, a);
 }
-template <class T, int Columns> void launch_pull(const gradient_job<T>& a, bool whole) {
+template <class T, int Columns> void launch_pull(gradient_job<T> a, bool whole) {
   constexpr int down = sizeof(T) == 4 ? 16 : 8, each = 4;
-  if (a.dq) launch_pull_queries<T, attention_tile<T, each, down, each, 16>, Columns>(a, whole);
-  if (a.dk || a.dv) launch_pull_keys<T, attention_tile<T, each, down, 2, 16>, Columns>(a, whole);
+  a.depth = int(whole ? upper(upper(a.dim, a.value_dim), 1l) : 64);
+  a.whole = whole;
+  if (a.dq) launch_pull_queries<T, attention_tile<T, each, down, each, 16>, Columns>(a);
+  if (a.dk || a.dv) launch_pull_keys<T, attention_tile<T, each, down, 2, 16>, Columns>(a);
 }
 template <class T> void choose_columns(const gradient_job<T>& a) {
   const long width = upper(a.dim, a.value_dim);

@@ -34,6 +34,7 @@ template <class T> struct attention_job {
   __device__ void find_keys() { if (length) mask.keys = upper(lower(long(*length), room), 0l); }
 };
 
+struct key_range { long from, to; };
 /// What one block does: rows [first, first + count) of a KV head's, keys of one split, columns of one slice.
 struct attention_work {
   long batch, kv_head, heads, first, split, slice;
@@ -53,6 +54,12 @@ struct attention_work {
     count = int(upper(lower(a.mask.seq * heads - first, long(rows)), 0l));
   }
   __device__ long query(int row) const { return (first + row) / heads; }
+  /// What its rows may see.
+  __device__ key_range keys(const attention_mask& m) const { return {m.first_key(query(0)), m.end_key(query(count - 1))}; }
+  /// Of its rows; `all` is of all keys, or null.
+  __device__ segment_span segments(const attention_mask& m, const std::int32_t* all) const {
+    return all ? segment_span(all, m.at(query(0)), m.at(query(count - 1)) + 1) : segment_span();
+  }
   /// Of this rank's, not of the KV head's.
   template <class Job> __device__ long head(const Job& a, int row) const { return a.heads.first(kv_head) + (first + row) % heads; }
   template <class Job> __device__ long place(const Job& a, int row) const { return (batch * a.mask.seq + query(row)) * a.heads.heads + head(a, row); }
@@ -99,12 +106,6 @@ __device__ T make_chances(row_state<T>& s, T* x, int part, const sight& see, con
   return kept;
 }
 
-/// The keys that the rows of a block may see.
-struct key_range { long from, to; };
-__device__ inline key_range keys_of(const attention_mask& m, const attention_work& w, int rows) {
-  return {m.first_key(w.query(0)), m.end_key(w.query(rows - 1))};
-}
-
 template <class T, class Tile, int Columns> __device__ void attend_rows(const attention_job<T>& a, const attention_work& w) {
   constexpr int parts = Tile::threads / Tile::rows, each = Columns / Tile::across;
   static_assert(Tile::threads % Tile::rows == 0 && parts <= 32);
@@ -126,8 +127,8 @@ template <class T, class Tile, int Columns> __device__ void attend_rows(const at
   if (part == 0) place[own] = exists ? w.place(a, own) : 0;
   if (a.sinks && exists && w.split == 0) state = row_state<T>(a.sinks[w.head(a, own)], part == 0);
 
-  const key_range all = keys_of(a.mask, w, w.count);
-  const segment_span row_segments = segments ? segment_span(segments, a.mask.at(w.query(0)), a.mask.at(w.query(w.count - 1)) + 1) : segment_span();
+  const key_range all = w.keys(a.mask);
+  const segment_span row_segments = w.segments(a.mask, segments);
   const long tiles = all.from < all.to ? (all.to - all.from - 1) / Tile::columns + 1 : 0, end = tiles * (w.split + 1) / a.splits;
   bool has_queries = false;
   T o[Tile::rows_each][each] = {};

@@ -75,8 +75,8 @@ template <class T, class Tile, int Columns> __device__ void pull_query_rows(cons
   const std::int32_t* const segments = a.segments ? a.segments + w.batch * a.mask.keys : nullptr;
   rows.find(a, w.batch, w.kv_head, w.first, w.count, segments);
 
-  const key_range all{a.mask.first_key(w.query(0)), a.mask.end_key(w.query(w.count - 1))};
-  const segment_span row_segments = segments ? segment_span(segments, a.mask.at(w.query(0)), a.mask.at(w.query(w.count - 1)) + 1) : segment_span();
+  const key_range all = w.keys(a.mask);
+  const segment_span row_segments = w.segments(a.mask, segments);
   bool loaded = false;
   T o[Tile::rows_each][each] = {};
   for (long first_key = all.from; first_key < all.to; first_key += Tile::columns) {

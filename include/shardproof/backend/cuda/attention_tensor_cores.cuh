@@ -143,8 +143,8 @@ template <int Dim, int ValueDim> __device__ void attend_rows_bf16(const attentio
   wmma::load_matrix_sync(rows, scores, tile::stride, wmma::mem_row_major);
   load_rounded<Dim>(queries, tile::rows, w.count, int(a.dim), a.wide_keys, a.scale, [&](int r) { return a.q + place[r] * a.dim; });
 
-  const key_range all = keys_of(a.mask, w, w.count);
-  const segment_span row_segments = segments ? segment_span(segments, a.mask.at(w.query(0)), a.mask.at(w.query(w.count - 1)) + 1) : segment_span();
+  const key_range all = w.keys(a.mask);
+  const segment_span row_segments = w.segments(a.mask, segments);
   const long tiles = all.from < all.to ? (all.to - all.from - 1) / tile::columns + 1 : 0, end = tiles * (w.split + 1) / a.splits;
   wmma_sums o[ValueDim / 16];
 #pragma unroll
