@@ -84,22 +84,22 @@ __device__ T make_chances(row_state<T>& s, T* x, int part, const sight& see, con
   const auto seen = [&](int j) { return j >= from && j < to && (!segments || segments[first_key + j] == see.segment); };
   const T old = s.top;
   for (int j = from / vector * vector; j < to; j += vector) {
-    const auto scores = get_several<vector>(x + j);
+    const auto scores = pack_at<vector>(x + j, 0);
     for (int e = 0; e < vector; ++e) {
       if (!seen(j + e)) continue;
       if (!(s.top >= row_state<T>::least)) s.top = row_state<T>::least;
-      if (scores.v[e] > s.top) s.top = scores.v[e];      // a NaN is passed over here and shows in the sum
+      if (scores.of[e] > s.top) s.top = scores.of[e];      // a NaN is passed over here and shows in the sum
     }
   }
   __syncwarp();                                          // lanes of a row write below what others have read
   T sum = 0;
   for (int j = part * vector; j < Tile::columns; j += parts * vector) {
-    auto scores = get_several<vector>(x + j);
+    auto scores = pack_at<vector>(x + j, 0);
     for (int e = 0; e < vector; ++e) {
-      scores.v[e] = seen(j + e) ? std::exp(scores.v[e] - s.top) : T(0);
-      sum += scores.v[e];
+      scores.of[e] = seen(j + e) ? std::exp(scores.of[e] - s.top) : T(0);
+      sum += scores.of[e];
     }
-    put_several<vector>(x + j, scores);
+    pack_at<vector>(x + j, 0) = scores;
   }
   const T kept = old == s.top ? T(1) : std::exp(old - s.top);
   s.sum = s.sum * kept + sum;

@@ -35,25 +35,25 @@ template <int Dim, int ValueDim> struct wmma_layout {
 template <int Columns, class Row> __device__ void load_rounded(__nv_bfloat16* to, int rows, int count, int width, bool wide, float by, const Row& row) {
   constexpr int vectors = Columns / 4, ahead = 4;
   for (int from = int(threadIdx.x); from < rows * vectors; from += ahead * wmma_tile::threads) {
-    several<float> x[ahead];
+    pack<float, 4> x[ahead];
 #pragma unroll
     for (int u = 0; u < ahead; ++u) {
       const int at = from + u * wmma_tile::threads, r = at / vectors, c = at % vectors * 4;
       x[u] = {};
       if (r >= count || c >= width) continue;
       const float* const p = row(r) + c;
-      if (wide) x[u] = get_several<4>(p);
+      if (wide) x[u] = pack_at<4>(p, 0);
       else
         for (int e = 0; e < 4; ++e)
-          if (c + e < width) x[u].v[e] = p[e];
+          if (c + e < width) x[u].of[e] = p[e];
     }
 #pragma unroll
     for (int u = 0; u < ahead; ++u) {
       const int at = from + u * wmma_tile::threads, r = at / vectors, c = at % vectors * 4;
       if (r >= rows) continue;
       auto* const y = reinterpret_cast<__nv_bfloat162*>(to + r * (Columns + 8) + c);
-      y[0] = __floats2bfloat162_rn(x[u].v[0] * by, x[u].v[1] * by);
-      y[1] = __floats2bfloat162_rn(x[u].v[2] * by, x[u].v[3] * by);
+      y[0] = __floats2bfloat162_rn(x[u].of[0] * by, x[u].of[1] * by);
+      y[1] = __floats2bfloat162_rn(x[u].of[2] * by, x[u].of[3] * by);
     }
   }
 }
@@ -61,15 +61,15 @@ template <int Columns, class Row> __device__ void load_rounded(__nv_bfloat16* to
 /// This thread's vectors of a row of chances, written over it as bf16; the lanes of a row read before any writes.
 __device__ inline void round_chances(float* row, int part) {
   constexpr int parts = wmma_tile::threads / wmma_tile::rows, own = wmma_tile::columns / 4 / parts;
-  several<float> x[own];
+  pack<float, 4> x[own];
 #pragma unroll
-  for (int n = 0; n < own; ++n) x[n] = get_several<4>(row + (part + n * parts) * 4);
+  for (int n = 0; n < own; ++n) x[n] = pack_at<4>(row + (part + n * parts) * 4, 0);
   __syncwarp();
 #pragma unroll
   for (int n = 0; n < own; ++n) {
     auto* const y = reinterpret_cast<__nv_bfloat162*>(row) + (part + n * parts) * 2;
-    y[0] = __floats2bfloat162_rn(x[n].v[0], x[n].v[1]);
-    y[1] = __floats2bfloat162_rn(x[n].v[2], x[n].v[3]);
+    y[0] = __floats2bfloat162_rn(x[n].of[0], x[n].of[1]);
+    y[1] = __floats2bfloat162_rn(x[n].of[2], x[n].of[3]);
   }
 }
 

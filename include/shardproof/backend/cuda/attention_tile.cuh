@@ -12,13 +12,10 @@
 #include <type_traits>
 #include <shardproof/backend/cuda/attention_mask.cuh>
 #include <shardproof/backend/cuda/dynamic_shared.cuh>
+#include <shardproof/backend/cuda/map.cuh>
 namespace shardproof::cuda::detail {
 
 template <class T> inline constexpr int in_vector = int(16 / sizeof(T));
-/// Adjacent elements that are moved as one.
-template <class T, int n = in_vector<T>> struct alignas(n * sizeof(T)) several { T v[n]; };
-template <int n, class T> __device__ several<T, n> get_several(const T* p) { return *reinterpret_cast<const several<T, n>*>(p); }
-template <int n, class T> __device__ void put_several(T* p, const several<T, n>& x) { *reinterpret_cast<several<T, n>*>(p) = x; }
 
 constexpr int vectors_of(long width, int vector) { return int((width + vector - 1) / vector); }
 /// How far apart rows of so many elements lie in shared memory.
@@ -45,24 +42,24 @@ __device__ void load_rows(T* __restrict__ to, int stride, int rows, int count, i
   const int step = threads >> shift, first = int(threadIdx.x) >> shift;
   for (int c = (int(threadIdx.x) & ((1 << shift) - 1)) * vector; c < width; c += vector << shift)
     for (int from = first; from < rows; from += ahead * step) {
-      several<T> x[ahead];
+      pack<T, vector> x[ahead];
 #pragma unroll
       for (int u = 0; u < ahead; ++u) {
         const int r = from + u * step;
         x[u] = {};
         if (r >= count) continue;
         const T* const p = row(r) + c;
-        if constexpr (wide) x[u] = get_several<vector>(p);
+        if constexpr (wide) x[u] = pack_at<vector>(p, 0);
         else
           for (int e = 0; e < vector; ++e)
-            if (c + e < width) x[u].v[e] = p[e];
+            if (c + e < width) x[u].of[e] = p[e];
       }
 #pragma unroll
       for (int u = 0; u < ahead; ++u) {
         const int r = from + u * step;
         if (r >= rows) continue;
-        for (int e = 0; e < vector; ++e) x[u].v[e] *= by;
-        put_several(to + r * stride + c, x[u]);
+        for (int e = 0; e < vector; ++e) x[u].of[e] *= by;
+        pack_at<vector>(to + r * stride + c, 0) = x[u];
       }
     }
 }
@@ -84,17 +81,17 @@ __device__ void add_dots(T (&s)[Tile::rows_each][Tile::columns_each], const T* a
   b += Tile::column(0) * stride_b;
 #pragma unroll 2
   for (int d = 0; d < width; d += vector) {
-    several<T> x[down], z[across];
+    pack<T, vector> x[down], z[across];
 #pragma unroll
-    for (int r = 0; r < down; ++r) x[r] = get_several<vector>(a + r * Tile::down * stride_a + d);
+    for (int r = 0; r < down; ++r) x[r] = pack_at<vector>(a + r * Tile::down * stride_a + d, 0);
 #pragma unroll
-    for (int n = 0; n < across; ++n) z[n] = get_several<vector>(b + n * Tile::across * stride_b + d);
+    for (int n = 0; n < across; ++n) z[n] = pack_at<vector>(b + n * Tile::across * stride_b + d, 0);
 #pragma unroll
     for (int e = 0; e < vector; ++e)
 #pragma unroll
       for (int r = 0; r < down; ++r)
 #pragma unroll
-        for (int n = 0; n < across; ++n) s[r][n] += x[r].v[e] * z[n].v[e];
+        for (int n = 0; n < across; ++n) s[r][n] += x[r].of[e] * z[n].of[e];
   }
 }
 
@@ -115,19 +112,19 @@ __device__ void add_rows(T (&o)[Tile::rows_each][Columns / Tile::across], const 
   if (own::column(0) >= width) return;
   w += Tile::row(0) * stride_w;
   for (int j = 0; j < count; j += vector) {
-    several<T> x[down];
+    pack<T, vector> x[down];
 #pragma unroll
-    for (int r = 0; r < down; ++r) x[r] = get_several<vector>(w + r * Tile::down * stride_w + j);
+    for (int r = 0; r < down; ++r) x[r] = pack_at<vector>(w + r * Tile::down * stride_w + j, 0);
 #pragma unroll
     for (int e = 0; e < vector; ++e)
 #pragma unroll
       for (int g = 0; g < own::groups; ++g) {
         if (own::column(g) >= width) continue;
-        const auto z = get_several<own::adjacent>(v + (j + e) * stride_v + own::column(g));
+        const auto z = pack_at<own::adjacent>(v + (j + e) * stride_v + own::column(g), 0);
 #pragma unroll
         for (int r = 0; r < down; ++r)
 #pragma unroll
-          for (int c = 0; c < own::adjacent; ++c) o[r][g * own::adjacent + c] += x[r].v[e] * z.v[c];
+          for (int c = 0; c < own::adjacent; ++c) o[r][g * own::adjacent + c] += x[r].of[e] * z.of[c];
       }
   }
 }
@@ -140,11 +137,11 @@ template <class Tile, int Columns, bool adds, class T> __device__ void write_row
   for (int g = 0; g < own::groups; ++g) {
     const int c = own::column(g);
     if (wide && c < width) {
-      several<T, n> x{};
-      if constexpr (adds) x = get_several<n>(to + c);
+      pack<T, n> x{};
+      if constexpr (adds) x = pack_at<n>(to + c, 0);
 #pragma unroll
-      for (int e = 0; e < n; ++e) x.v[e] += o[g * n + e] * by;
-      put_several<n>(to + c, x);
+      for (int e = 0; e < n; ++e) x.of[e] += o[g * n + e] * by;
+      pack_at<n>(to + c, 0) = x;
     } else {
 #pragma unroll
       for (int e = 0; e < n; ++e)

@@ -13,7 +13,6 @@
 namespace shardproof::cuda {
 
 namespace detail {
-template <int Bytes> struct alignas(Bytes) unit { unsigned char of[Bytes]; };
 template <class U> struct moved { __device__ void operator()(U& to, const U& from) const { to = from; } };
 template <class P> struct added_pack {
   __device__ void operator()(P& to, const P& from) const {

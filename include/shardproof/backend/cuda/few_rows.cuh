@@ -8,10 +8,9 @@
 /// b stored [k,n]: a block makes 32 or 64 columns, its warps share k. Bytes: b once for eight rows, a from the caches; 2 m n k FLOP.
 /// An element's sum is made in an order that k and the types decide: not other rows or columns, nor where the operands lie.
 #include <cmath>
-#include <shardproof/backend/cuda/block.cuh>
 #include <shardproof/backend/cuda/dynamic_shared.cuh>
-#include <shardproof/backend/cuda/map.cuh>
 #include <shardproof/backend/cuda/product_plan.hpp>
+#include <shardproof/backend/cuda/rows.cuh>
 namespace shardproof::cuda {
 
 namespace detail {
@@ -20,17 +19,6 @@ namespace detail {
 template <class B> inline constexpr int terms_of = sizeof(B) == 2 ? 8 : 4;
 template <class B> inline constexpr int columns_of = sizeof(B) == 2 ? 2 : 1;
 
-/// to[e] = from[e] for e < n, and 0 behind them. Together: in one or two loads, which needs alignment and n >= N.
-template <bool together, int N, class C, class T> __device__ void read_some(C (&to)[N], const T* from, long n) {
-  if constexpr (together) {
-    const pack<T, N> p = pack_at<N>(from, 0);
-#pragma unroll
-    for (int e = 0; e < N; ++e) to[e] = load<C>(p.of, e);
-  } else {
-#pragma unroll
-    for (int e = 0; e < N; ++e) to[e] = e < n ? load<C>(from, e) : C(0);
-  }
-}
 __device__ inline long lesser(long a, long b) { return a < b ? a : b; }
 
 /// This thread's terms of R rows from i0 and C columns from j0 on. What is past the end is read from the last row or column.
@@ -41,11 +29,11 @@ __device__ void add_terms_by_rows(T (&sum)[R][C], const T* a, const B* b, long i
   for (long l = long(threadIdx.x) * terms; l < k; l += long(blockDim.x) * terms) {
     T w[C][terms];
 #pragma unroll
-    for (int j = 0; j < C; ++j) read_some<together>(w[j], b + lesser(j0 + j, n - 1) * k + l, k - l);
+    for (int j = 0; j < C; ++j) load_pack(w[j], b + lesser(j0 + j, n - 1) * k + l, k - l, together);
 #pragma unroll
     for (int i = 0; i < R; ++i) {
       T x[terms];
-      read_some<together>(x, a + lesser(i0 + i, m - 1) * k + l, k - l);
+      load_pack(x, a + lesser(i0 + i, m - 1) * k + l, k - l, together);
 #pragma unroll
       for (int j = 0; j < C; ++j)
 #pragma unroll
@@ -88,9 +76,9 @@ __device__ void add_terms_by_columns(T (&sum)[R][V], const T* a, const B* b, lon
   for (long l = long(threadIdx.x / 32) * terms; l < k; l += long(blockDim.x / 32) * terms) {
     T x[R][terms], w[terms][V];
 #pragma unroll
-    for (int e = 0; e < terms; ++e) read_some<together>(w[e], b + lesser(l + e, k - 1) * n + held, l + e < k ? n - j : 0);
+    for (int e = 0; e < terms; ++e) load_pack(w[e], b + lesser(l + e, k - 1) * n + held, l + e < k ? n - j : 0, together);
 #pragma unroll
-    for (int i = 0; i < R; ++i) read_some<together>(x[i], a + lesser(i0 + i, m - 1) * k + l, k - l);
+    for (int i = 0; i < R; ++i) load_pack(x[i], a + lesser(i0 + i, m - 1) * k + l, k - l, together);
 #pragma unroll
     for (int e = 0; e < terms; ++e)
 #pragma unroll

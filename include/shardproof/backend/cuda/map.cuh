@@ -24,6 +24,8 @@ template <class... T> constexpr int pack_size() {
 template <int N, class... T> bool are_packs(const T*... p) { return ((reinterpret_cast<std::uintptr_t>(p) % alignof(pack<T, N>) == 0) && ...); }
 template <int N, class T> __device__ const pack<T, N>& pack_at(const T* p, long i) { return reinterpret_cast<const pack<T, N>*>(p)[i]; }
 template <int N, class T> __device__ pack<T, N>& pack_at(T* p, long i) { return reinterpret_cast<pack<T, N>*>(p)[i]; }
+/// Elements that are only moved: of so many bytes, whatever they hold.
+template <int Bytes> struct alignas(Bytes) unit { unsigned char of[Bytes]; };
 
 namespace detail {
 template <class C, int N, class Y, class F, class... X> __device__ void map_pack(Y* y, long i, const F& f, pack<X, N>... x) {

@@ -19,29 +19,23 @@ template <class T> struct rotation {
   T turn;                                                ///< of the sine: 1, or -1 for the inverse
 };
 
-/// So many adjacent elements, moved as one: n * sizeof(T) is a power of two, 16 at most.
-template <class T, int n> struct alignas(n * sizeof(T)) rotated { T v[n]; };
-
-template <bool accumulate, int n, class T> __device__ void put_rotated(T* to, rotated<T, n> x) {
-  auto* const at = reinterpret_cast<rotated<T, n>*>(to);
+template <bool accumulate, int n, class T> __device__ void put_rotated(T* to, pack<T, n> x) {
   if constexpr (accumulate) {
-    const rotated<T, n> old = *at;
-    for (int e = 0; e < n; ++e) x.v[e] = old.v[e] + x.v[e];
+    const pack<T, n> old = pack_at<n>(to, 0);
+    for (int e = 0; e < n; ++e) x.of[e] = old.of[e] + x.of[e];
   }
-  *at = x;
+  pack_at<n>(to, 0) = x;
 }
 /// n pairs (j, j + half) from j on.
 template <bool accumulate, int n, class T> __device__ void turn_halves(const rotation<T>& a, long row, const T* cos, const T* sin, long j) {
-  using some = rotated<T, n>;
-  const auto get = [](const T* p) { return *reinterpret_cast<const some*>(p); };
   const T* const x = a.x + row * a.dim + j;
   T* const y = a.y + row * a.dim + j;
-  const some u = get(x), v = get(x + a.half), c = get(cos + j), s = get(sin + j);
-  some first, second;
+  const pack<T, n> u = pack_at<n>(x, 0), v = pack_at<n>(x + a.half, 0), c = pack_at<n>(cos + j, 0), s = pack_at<n>(sin + j, 0);
+  pack<T, n> first, second;
   for (int e = 0; e < n; ++e) {
-    const T si = a.turn * s.v[e];
-    first.v[e] = u.v[e] * c.v[e] - v.v[e] * si;
-    second.v[e] = v.v[e] * c.v[e] + u.v[e] * si;
+    const T si = a.turn * s.of[e];
+    first.of[e] = u.of[e] * c.of[e] - v.of[e] * si;
+    second.of[e] = v.of[e] * c.of[e] + u.of[e] * si;
   }
   put_rotated<accumulate, n>(y, first);
   put_rotated<accumulate, n>(y + a.half, second);
@@ -49,12 +43,12 @@ template <bool accumulate, int n, class T> __device__ void turn_halves(const rot
 /// n / 2 pairs (2j, 2j + 1) from j on.
 template <bool accumulate, int n, class T> __device__ void turn_adjacent(const rotation<T>& a, long row, const T* cos, const T* sin, long j) {
   const long at = row * a.dim + 2 * j;
-  const rotated<T, n> x = *reinterpret_cast<const rotated<T, n>*>(a.x + at);
-  rotated<T, n> y;
+  const pack<T, n> x = pack_at<n>(a.x + at, 0);
+  pack<T, n> y;
   for (int e = 0; e < n; e += 2) {
     const T c = cos[j + e / 2], s = a.turn * sin[j + e / 2];
-    y.v[e] = x.v[e] * c - x.v[e + 1] * s;
-    y.v[e + 1] = x.v[e + 1] * c + x.v[e] * s;
+    y.of[e] = x.of[e] * c - x.of[e + 1] * s;
+    y.of[e + 1] = x.of[e + 1] * c + x.of[e] * s;
   }
   put_rotated<accumulate, n>(a.y + at, y);
 }
@@ -69,14 +63,14 @@ template <class T, bool interleaved, bool accumulate, int n, bool wide> __global
     for (long u = lane; u < units; u += lanes) {
       if (u >= turning) {                                // features that do not turn
         const long at = row * a.dim + 2 * a.half + (u - turning) * n;
-        if (accumulate || a.y != a.x) put_rotated<accumulate, n>(a.y + at, *reinterpret_cast<const rotated<T, n>*>(a.x + at));
+        if (accumulate || a.y != a.x) put_rotated<accumulate, n>(a.y + at, pack_at<n>(a.x + at, 0));
       } else if constexpr (!interleaved) turn_halves<accumulate, n>(a, row, a.cos + table, a.sin + table, u * n);
       else if constexpr (wide) turn_adjacent<accumulate, n>(a, row, a.cos + table, a.sin + table, u * pairs);
       else {
         const long at = row * a.dim + 2 * u;
         const T c = a.cos[table + u], s = a.turn * a.sin[table + u], x = a.x[at], z = a.x[at + 1];
-        put_rotated<accumulate, 1>(a.y + at, rotated<T, 1>{x * c - z * s});
-        put_rotated<accumulate, 1>(a.y + at + 1, rotated<T, 1>{z * c + x * s});
+        put_rotated<accumulate, 1>(a.y + at, pack<T, 1>{x * c - z * s});
+        put_rotated<accumulate, 1>(a.y + at + 1, pack<T, 1>{z * c + x * s});
       }
     }
   }

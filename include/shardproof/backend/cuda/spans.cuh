@@ -24,14 +24,13 @@ __device__ inline span of_block(long n, std::size_t size) {
 }
 __device__ inline unsigned misaligned(const void* p) { return unsigned(reinterpret_cast<std::uintptr_t>(p) & 15); }
 
-/// Elements that are only moved: of so many bytes, whatever they hold.
-template <int Bytes> struct alignas(Bytes) element { unsigned char of[Bytes]; };
+/// f(unit{}) of so many bytes as an element has.
 template <class F> decltype(auto) visit_size(dtype t, F&& f) {
   switch (bytes_of(t)) {
-    case 8: return f(element<8>{});
-    case 4: return f(element<4>{});
-    case 2: return f(element<2>{});
-    default: return f(element<1>{});
+    case 8: return f(unit<8>{});
+    case 4: return f(unit<4>{});
+    case 2: return f(unit<2>{});
+    default: return f(unit<1>{});
   }
 }
 
