@@ -284,6 +284,7 @@ class backend {
 
 inline void communicator::begin_capture(backend& device) { device.begin_capture(true); }
 inline void* communicator::end_capture(backend& device) { return device.end_capture(); }
+inline void communicator::abandon_capture(backend& device) { device.abandon_capture(); }
 inline void communicator::run_captured(backend& device, void* step) { device.run_captured(step); }
 
 enum class device_kind : unsigned char { cpu, cuda };

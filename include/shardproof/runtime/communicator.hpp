@@ -55,6 +55,8 @@ class communicator {
   // captured together, others each by itself, which is what these do.
   virtual void begin_capture(backend& device);
   virtual void* end_capture(backend& device);
+  /// Of a body that threw: called while its exception is handled, and by this rank alone.
+  virtual void abandon_capture(backend& device);
   virtual void run_captured(backend& device, void* step);
   const traffic_counters& counters() const { return counters_; }
 

@@ -49,7 +49,8 @@ class replay {
       body();
       step_ = self.world ? self.world->end_capture(*device_) : device_->end_capture();
     } catch (...) {
-      device_->abandon_capture();
+      if (self.world) self.world->abandon_capture(*device_);
+      else device_->abandon_capture();
       throw;
     }
   }

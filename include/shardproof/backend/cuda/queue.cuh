@@ -96,6 +96,7 @@ inline holder::~holder() {
       }
   }
   if (!mine) mine = make_queue(device, count);
+  mine->bytes = mine->peak = 0;                          // what an earlier rank left behind is not this one's
   hold.q = mine;
   return *mine;
 }

@@ -43,6 +43,11 @@ class device_group final : public collectives<device_group> {
     barrier();
     return rank_ == 0 ? step : d.end_capture();
   }
+  /// Without it the others' queues are in a capture that has ended: they fail as soon as they queue anything, of which this is the cause.
+  void abandon_capture(backend& d) override {
+    board_.fail(meeting_.world_rank(rank_), std::current_exception());
+    d.abandon_capture();
+  }
   void run_captured(backend& d, void* step) override {
     call& before = begin(operation::barrier, dtype::u8);
     carry(before, phase_, d.mark());
