@@ -82,8 +82,7 @@ answer generate(const common_options& common, const generate_options& o) {
   s.run([&] {
     auto lm = s.loaded();
     const sp::no_grad off;
-    // Single tokens are one captured step, unless the host counts what they cost, or asks how many rows travel to experts.
-    const bool captured = sp::device().captures() && o.stats.empty();
+    const bool captured = s.captures() && o.stats.empty();  // of which the host counts what each token costs
     sp::cache kv({.room = captured ? long(prompt.size()) + o.count : 0});
     sp::ref of_ranks;
     sp::replay step;

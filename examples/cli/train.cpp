@@ -3,24 +3,12 @@
 #include <cmath>
 #include <cstdio>
 #include <unistd.h>
-#include <shardproof/runtime/rng.hpp>
-#include "train.hpp"
+#include <utility>
+#include "train_step.hpp"
 
 namespace cli {
 namespace {
 
-/// Rows of bytes at positions that depend on seed, step, micro-batch and row alone: the same for every world size.
-std::vector<std::int64_t> batch_at(const std::string& text, const train_options& o, long step, long micro) {
-  std::vector<std::int64_t> out(std::size_t(o.batch * o.sequence));
-  const long room = long(text.size()) - o.sequence;
-  for (long b = 0; b < o.batch; ++b) {
-    const std::uint64_t index = std::uint64_t((step * o.accumulate + micro) * o.batch + b);
-    const long at = long(sp::uniform_at(o.seed, sp::stream_of("data"), index) * double(room + 1));
-    for (long t = 0; t < o.sequence; ++t)
-      out[std::size_t(b * o.sequence + t)] = static_cast<unsigned char>(text[std::size_t(at + t)]);
-  }
-  return out;
-}
 double rate_at(const train_options& o, long step, long last) {
   if (step < o.warmup) return o.rate * double(step + 1) / double(o.warmup);
   if (o.schedule != "cosine") return o.rate;
@@ -190,6 +178,7 @@ answer train(const common_options& common, const train_options& o) {
   const sp::dtype trained = sp::compute_type(stored);
   std::vector<rank_stats> stats(std::size_t(common.tp * common.dp));
   auto report = sp::io::json_tree::array();
+  bool captured = false;
   const long last_step = first_step + o.steps;
   s.run([&] {
     auto lm = s.model();
@@ -206,56 +195,43 @@ answer train(const common_options& common, const train_options& o) {
       const bool exact = moments->find("exact." + all.front().name) != nullptr;  // it may have been stored otherwise than now
       sp::io::load_weights(state_views(all, optimizer, exact), *moments, {.type = trained});
     }
-    sp::cache off{sp::cache::options{.on = false}};
-    const bool shows = sp::first_rank();
-    const bool terminal = ::isatty(2) == 1;
-    sp::ledger book;
-    for (long step = first_step; step < last_step; ++step) {
-      const double begin = seconds_now();
+    training_step one(s, *lm, optimizer, o, text);
+    const bool shows = sp::first_rank(), progress = shows && ::isatty(2) == 1 && !common.json;
+    double begin = 0;
+    for (long step = first_step, unread = 0; step < last_step; ++step) {
+      if (unread++ == 0) begin = seconds_now();
       const double sent = bytes_sent();
-      book = {};
-      sp::self.book = &book;
-      double loss_sum = 0;
-      const sp::dropping in_this_step(o.seed, std::uint64_t(step));
-      for (long micro = 0; micro < o.accumulate; ++micro) {
-        const auto x = sp::input(*lm, sp::tokens{o.batch, o.sequence}, batch_at(text, o, step, micro));
-        const auto logits = lm->forward(x, off);
-        const auto loss = sp::cross_entropy(logits, sp::next_tokens(x), {.scale = 1.0 / double(o.accumulate)});
-        sp::backward(loss);
-        loss_sum += sp::reduced(loss).item();
-      }
-      sp::self.book = nullptr;
       const double rate = rate_at(o, step, last_step);
-      optimizer.step(all, rate);
-      for (const auto& [what, value] : {std::pair{"loss", loss_sum}, {"gradient norm", optimizer.last_norm()}})
+      one.run(step, rate);
+      const bool prints = (step + 1) % o.log_every == 0 || step + 1 == last_step;
+      // Reading the loss makes the host wait for a device, so that no step can be queued meanwhile.
+      if (!prints && !progress && !sp::device().host_memory()) continue;
+      const double loss = one.loss(), norm = optimizer.last_norm();
+      for (const auto& [what, value] : {std::pair{"loss", loss}, {"gradient norm", norm}})
         if (!std::isfinite(value))
           throw sp::error(sp::code::usage, std::string("the ") + what + " of step " + std::to_string(step + 1) + " is not a number.",
                           "lower --lr, or look for broken weights.");
+      const double seconds = (seconds_now() - begin) / double(std::exchange(unread, 0));
       if (!shows) continue;
-      const step_report now{step + 1,
-                            last_step,
-                            loss_sum,
-                            optimizer.last_norm(),
-                            rate,
-                            seconds_now() - begin,
-                            double(o.batch * o.sequence * o.accumulate),
-                            (bytes_sent() - sent) / 1e6};
-      if (now.step % o.log_every == 0 || now.step == last_step) {
+      const step_report now{step + 1, last_step, loss, norm, rate, seconds, double(o.batch * o.sequence * o.accumulate), (bytes_sent() - sent) / 1e6};
+      if (prints) {
         if (common.json) report.push(now.tree());
-        else if (terminal) std::fprintf(stderr, "\r\033[K");
+        if (progress) std::fprintf(stderr, "\r\033[K");
         now.print(common.json ? stderr : stdout);
-      } else if (terminal && !common.json) now.show_progress();
+      } else if (progress) now.show_progress();
     }
     for (const auto& v : all)
       if (sp::compute_type((*v.at)->type) == (*v.at)->type && !holds_numbers(*v.at))
         throw sp::error(sp::code::usage, "after step " + std::to_string(last_step) + " " + v.name + " holds no numbers any more.", "lower --lr, or set --clip.");
-    stats[std::size_t(sp::rank_on() + sp::ranks_on() * sp::rank_on(sp::dp::id))] = stats_of(*lm, book);
+    stats[std::size_t(sp::rank_on() + sp::ranks_on() * sp::rank_on(sp::dp::id))] = stats_of(*lm, one.book());
+    if (shows) captured = one.captured();
     save(s, o.output, all, state_views(all, optimizer, stored != trained), stored, last_step);
   });
   if (common.json) {
     auto doc = sp::io::json_tree::object();
     doc.set("output", o.output);
     doc.set("steps", std::move(report));
+    doc.set("captured", captured);
     doc.set("ranks", stats_tree(stats));
     std::printf("%s\n", doc.pretty().c_str());
   } else std::printf("saved %s\n", o.output.c_str());

@@ -23,6 +23,7 @@ using sp::expert_parallel;
 
 struct trained {
   std::vector<double> losses, norms, weights;
+  std::vector<double> sent;                                                  // calls and bytes of each collective, by tp and dp
   long bodies = 0, launches = 0;                                             // calls of the body; kernels that the last step launched itself
 };
 /// Adam with a schedule and clipping, other tokens at each step.
@@ -59,7 +60,10 @@ trained train(sp::device_kind d, const sp::mesh& mesh, bool captured, int steps,
     }
     std::vector<double> weights;
     for (const auto& v : all) for (const double w : sp::gathered_values(v)) weights.push_back(w);
-    if (sp::first_rank()) out.weights = weights, out.bodies = bodies;
+    if (!sp::first_rank()) return;
+    out.weights = weights, out.bodies = bodies;
+    for (const sp::communicator* c : sp::self.on)
+      for (int k = 0; c && k < 6; ++k) out.sent.insert(out.sent.end(), {double(c->counters().calls[k]), c->counters().bytes[k]});
   });
   return out;
 }
@@ -67,7 +71,7 @@ trained train(sp::device_kind d, const sp::mesh& mesh, bool captured, int steps,
 
 TEST_CASE("a captured training step trains as one that is queued each time", "[gpu]") {
   struct run { sp::mesh mesh; sp::configuration config = config_of(); expert_parallel experts = expert_parallel::none; };
-  for (const run& r : {run{{}}, {{.tp = 2}}, {{.tp = 4}}, {{.tp = 2, .dp = 2}}, {{}, mixture()}, {{.tp = 2}, mixture()}, {{.tp = 4}, mixture(), expert_parallel::masked}}) {
+  for (const run& r : {run{{}}, {{.tp = 2}}, {{.tp = 4}}, {{.tp = 8}}, {{.tp = 2, .dp = 2}}, {{}, mixture()}, {{.tp = 2}, mixture()}, {{.tp = 4}, mixture(), expert_parallel::masked}}) {
     CAPTURE(r.mesh.tp, r.mesh.dp, r.config.moe.experts, int(r.experts));
     const trained queued = train(sp::device_kind::cuda, r.mesh, false, 5, r.config, r.experts), captured = train(sp::device_kind::cuda, r.mesh, true, 5, r.config, r.experts);
     CHECK(queued.bodies == 5);
@@ -75,6 +79,7 @@ TEST_CASE("a captured training step trains as one that is queued each time", "[g
     CHECK(captured.losses == queued.losses);
     CHECK(captured.norms == queued.norms);
     CHECK(captured.weights == queued.weights);
+    CHECK(captured.sent == queued.sent);
     CHECK(queued.losses[4] != queued.losses[3]);
   }
 }

@@ -118,7 +118,7 @@ inline void finish_gradients(const std::vector<parameter_view>& all) {
   for (int c = 2; c <= ranks_on(); ++c) {
     std::vector<detail::held_alike> copied;
     for (const auto& p : all_parts) if (p.copies == c) copied.push_back(p);
-    if (!copied.empty()) detail::sum_gradients(copied, self.on[0]->split(rank_on() / c));
+    if (!copied.empty()) detail::sum_gradients(copied, self.on[0]->neighbours(c));
   }
   for (const auto& v : open) (*v.at)->settle();
 }

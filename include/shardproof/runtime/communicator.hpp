@@ -30,6 +30,13 @@ struct traffic_counters {
     seconds += o.seconds;
     return *this;
   }
+  /// What has been added since.
+  traffic_counters since(const traffic_counters& before) const {
+    traffic_counters d;
+    for (int i = 0; i < 6; ++i) d.calls[i] = calls[i] - before.calls[i], d.bytes[i] = bytes[i] - before.bytes[i];
+    d.seconds = seconds - before.seconds;
+    return d;
+  }
 };
 
 class backend;
@@ -51,6 +58,9 @@ class communicator {
   /// The subgroup of ranks that pass the same color, ordered by this group's rank. Owned by this communicator; equal calls give
   /// the same object.
   virtual communicator& split(int color) = 0;
+  /// The subgroup of so many neighbours that this rank is in: ranks 0 ... n - 1, n ... 2 n - 1, and so on. All of them know it, so that
+  /// an engine need not ask, and a captured step that does it again waits for nobody.
+  virtual communicator& neighbours(int n) { return split(rank() / n); }
   // ---- steps that are queued once and run often (runtime/replay.hpp); collective. Ranks whose queues wait for each other are
   // captured together, others each by itself, which is what these do.
   virtual void begin_capture(backend& device);
@@ -59,6 +69,8 @@ class communicator {
   virtual void abandon_capture(backend& device);
   virtual void run_captured(backend& device, void* step);
   const traffic_counters& counters() const { return counters_; }
+  /// Collectives that ran without being called: those of a captured step.
+  void count(const traffic_counters& more) { counters_ += more; }
 
  protected:
   traffic_counters counters_;

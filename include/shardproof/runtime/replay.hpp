@@ -11,7 +11,9 @@
 /// outside. It may not read numbers of the device (SP001), which rows that travel to experts have to (ledger::waits says so; ep_dispatch_experts),
 /// nor drop elements (SP001: the same ones would fall each time).
 /// Results are tensors that the body assigns to variables of outside; they are read between calls. Devices that capture nothing run the body.
+/// Communicators count each run. A ledger is charged only when the body is called.
 #include <utility>
+#include <vector>
 #include <shardproof/runtime/context.hpp>
 namespace shardproof {
 
@@ -19,6 +21,7 @@ class replay {
   void* step_ = nullptr;
   backend* device_ = nullptr;
   bool warm_ = false;
+  std::vector<std::pair<communicator*, traffic_counters>> sent_;   // by the collectives of one run
 
  public:
   replay() = default;
@@ -32,10 +35,12 @@ class replay {
   void clear() {
     if (step_) device_->drop_captured(std::exchange(step_, nullptr));
     warm_ = false;
+    sent_.clear();
   }
   template <class F> void operator()(F&& body) {
     if (!device().captures() || !std::exchange(warm_, true)) return void(body());
     if (!step_) capture(body);
+    else for (const auto& [group, traffic] : sent_) group->count(traffic);
     if (self.world) self.world->run_captured(*device_, step_);
     else device_->run_captured(step_);
   }
@@ -43,10 +48,18 @@ class replay {
  private:
   template <class F> void capture(F& body) {
     device_ = &device();
+    sent_.clear();
+    if (self.world) sent_.emplace_back(self.world, self.world->counters());
+    for (communicator* c : self.on)
+      if (c && c != self.world) sent_.emplace_back(c, c->counters());
     if (self.world) self.world->begin_capture(*device_);
     else device_->begin_capture(true);
     try {
       body();
+      for (auto& [group, traffic] : sent_) {
+        traffic = group->counters().since(traffic);
+        traffic.seconds = 0;                             // later runs wait for each other on the device
+      }
       step_ = self.world ? self.world->end_capture(*device_) : device_->end_capture();
     } catch (...) {
       if (self.world) self.world->abandon_capture(*device_);

@@ -267,6 +267,21 @@ TEST_CASE("nccl: split makes parts by color, and equal splits give the same obje
   CHECK(nccl_emulated::counts.open == 0);
 }
 
+TEST_CASE("nccl: neighbours are a part that nobody is asked for twice", "[nccl]") {
+  notes n;
+  CHECK(run({.mesh = {.tp = 5}}, [&](int r) {
+          communicator &c = *sp::self.on[0], &pairs = c.neighbours(2);
+          n.want(pairs.size() == (r < 4 ? 2 : 1) && pairs.rank() == r % 2, "pairs, and the one that is left over");
+          n.want(&c.neighbours(3) != &pairs && c.neighbours(3).size() == (r < 3 ? 3 : 2), "another number, another part");
+          const tensor x(dtype::f32, numbers{double(r)});
+          sp::replay step;
+          for (int i = 0; i < 3; ++i) step([&] { n.want(&c.neighbours(2) == &pairs, "the same again"), c.neighbours(2).all_reduce(x, 1, dtype::f32); });
+          n.want(x.values() == numbers{r < 2 ? 4.0 : r < 4 ? 20.0 : 4.0}, "three sums, two of them captured");
+        }).all_well());
+  CHECK(n.text == "");
+  CHECK(nccl_emulated::counts.open == 0);
+}
+
 TEST_CASE("nccl: ranks may meet by a file, which is gone afterwards", "[nccl]") {
   const std::string file = "/tmp/shardproof_nccl_test_" + std::to_string(::getpid());
   notes n;
@@ -295,6 +310,9 @@ TEST_CASE("nccl: a captured step holds its collectives", "[nccl]") {
             n.want(step.captured() == (i > 0), "captured the second time");
           }
           n.want(x.values() == numbers{256, 512}, "four steps of two sums over two ranks");
+          const auto& sent = sp::self.on[0]->counters();
+          n.want(sent.calls[int(sp::collective::all_reduce)] == 4 && sent.bytes[int(sp::collective::all_gather)] == 4 * 4 * (2.0 + sp::self.where.rank[0]),
+                 "each run is counted");
           gpu().begin_capture(true);
           for (const bool splits : {false, true}) {
             std::string said;

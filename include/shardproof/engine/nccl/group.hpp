@@ -131,6 +131,16 @@ class group final : public communicator {
     }
     return *g;
   }
+  communicator& neighbours(int n) override {
+    auto& g = neighbours_[n];
+    if (!g) {
+      refuse_in_capture(operation::split);
+      const int first = rank_ / n * n;
+      std::vector<int> members(members_.begin() + first, members_.begin() + std::min(first + n, size()));
+      g = part(std::move(members), rank_ - first, rank_ / n, "a part of " + name_);
+    }
+    return *g;
+  }
   /// A part whose members all ranks of this group know; collective. Each part has a `color` of its own, from 0 on.
   std::unique_ptr<group> part(std::vector<int> members, int place, int color, std::string name) {
     if (members.size() == members_.size()) return std::make_unique<group>(watch_, device_, comm_, std::move(members), place, std::move(name));
@@ -236,6 +246,7 @@ class group final : public communicator {
   unsigned calls_ = 0;
   std::int64_t* room_ = nullptr;                         ///< for barriers, and behind that for colors
   std::map<std::vector<int>, std::unique_ptr<group>> parts_;
+  std::map<int, std::unique_ptr<group>> neighbours_;     ///< by their number
 };
 
 }  // namespace shardproof::nccl

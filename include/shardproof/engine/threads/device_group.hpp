@@ -70,8 +70,9 @@ class device_group final : public collectives<device_group> {
     c.staged = c.what == operation::all_reduce && bytes <= small;
     c.source = p;
     if (!c.staged) return;
-    void*& room = rooms_[phase_ & 1];
-    if (!room) room = device_.allocate(small);
+    if (!rooms_[0])  // both: a step is run once before it is captured, and what is allocated inside of a capture goes with the step
+      for (void*& r : rooms_) r = device_.allocate(small);
+    void* const room = rooms_[phase_ & 1];
     copy(room, 0, p, 0, long(bytes / bytes_of(c.type)), c.type);
     c.source = room;
   }
