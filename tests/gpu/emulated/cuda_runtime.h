@@ -243,6 +243,7 @@ template <class T> T exchange(unsigned mask, T v, unsigned from) {
 inline std::mutex memory_lock;
 inline std::unordered_map<void*, std::size_t> memory;
 inline std::size_t memory_used = 0, memory_limit = std::size_t(1) << 40;
+inline std::size_t memory_kept = 0;                      ///< released to the pool, which has it until it is trimmed
 inline constexpr std::size_t guard = 256;
 }  // namespace cuda_emulated
 
@@ -400,16 +401,20 @@ inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* p, int) { static C
 inline cudaError_t cudaMemPoolCreate(cudaMemPool_t* p, const cudaMemPoolProps*) { *p = new CUmemPoolHandle_st{}; return cudaSuccess; }
 inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
 inline cudaError_t cudaMemPoolSetAccess(cudaMemPool_t, const cudaMemAccessDesc*, std::size_t) { return cudaSuccess; }
-inline cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaSuccess; }
+inline cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) {
+  const std::lock_guard lock(cuda_emulated::memory_lock);
+  cuda_emulated::memory_kept = 0;
+  return cudaSuccess;
+}
 inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   const std::lock_guard lock(cuda_emulated::memory_lock);
   *total = cuda_emulated::memory_limit;
-  *free = cuda_emulated::memory_limit - cuda_emulated::memory_used;
+  *free = cuda_emulated::memory_limit - cuda_emulated::memory_used - cuda_emulated::memory_kept;
   return cudaSuccess;
 }
 inline cudaError_t cudaMalloc(void** p, std::size_t bytes) {
   const std::lock_guard lock(cuda_emulated::memory_lock);
-  if (cuda_emulated::memory_used + bytes > cuda_emulated::memory_limit) return cudaErrorMemoryAllocation;
+  if (cuda_emulated::memory_used + cuda_emulated::memory_kept + bytes > cuda_emulated::memory_limit) return cudaErrorMemoryAllocation;
   *p = std::aligned_alloc(256, (bytes + 255) / 256 * 256 + cuda_emulated::guard);
   std::memset(*p, 0xff, bytes);
   std::memset(static_cast<char*>(*p) + bytes, 0x5a, cuda_emulated::guard);
@@ -442,9 +447,25 @@ inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* a, const void
     if (p >= at && p < static_cast<const char*>(at) + bytes) a->type = cudaMemoryTypeDevice;
   return cudaSuccess;
 }
-inline cudaError_t cudaMallocFromPoolAsync(void** p, std::size_t bytes, cudaMemPool_t, cudaStream_t) { return cudaMalloc(p, bytes); }
-inline cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t) { return cudaMalloc(p, bytes); }
-inline cudaError_t cudaFreeAsync(void* p, cudaStream_t) { return cudaFree(p); }
+inline cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t) {
+  {
+    const std::lock_guard lock(cuda_emulated::memory_lock);
+    cuda_emulated::memory_kept -= std::min(cuda_emulated::memory_kept, bytes);
+  }
+  return cudaMalloc(p, bytes);
+}
+inline cudaError_t cudaMallocFromPoolAsync(void** p, std::size_t bytes, cudaMemPool_t, cudaStream_t s) { return cudaMallocAsync(p, bytes, s); }
+inline cudaError_t cudaFreeAsync(void* p, cudaStream_t) {
+  std::size_t bytes = 0;
+  {
+    const std::lock_guard lock(cuda_emulated::memory_lock);
+    if (const auto at = cuda_emulated::memory.find(p); at != cuda_emulated::memory.end()) bytes = at->second;
+  }
+  const cudaError_t e = cudaFree(p);
+  const std::lock_guard lock(cuda_emulated::memory_lock);
+  cuda_emulated::memory_kept += bytes;
+  return e;
+}
 inline cudaError_t cudaHostAlloc(void** p, std::size_t bytes, unsigned) { *p = std::calloc(1, bytes); return cudaSuccess; }
 inline cudaError_t cudaMallocHost(void** p, std::size_t bytes) { return cudaHostAlloc(p, bytes, 0); }
 inline cudaError_t cudaHostGetDevicePointer(void** d, void* h, unsigned) { *d = h; return cudaSuccess; }

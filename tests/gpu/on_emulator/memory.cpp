@@ -14,6 +14,7 @@ sp::backend& gpu() { return sp::backend_of(sp::device_kind::cuda); }
 }  // namespace
 
 TEST_CASE("a tensor that does not fit is refused with what was asked for and what there is", "[gpu]") {
+  cudaMemPoolTrimTo(nullptr, 0);
   const std::size_t before = cuda_emulated::memory_used;
   cuda_emulated::memory_limit = before + 1000000;
   const std::string text = thrown([] { (void)gpu().allocate(3000000); });
@@ -26,6 +27,24 @@ TEST_CASE("a tensor that does not fit is refused with what was asked for and wha
   gpu().release(p, 900000);
   cuda_emulated::memory_limit = std::size_t(1) << 40;
   CHECK(cuda_emulated::memory_used == before);
+}
+
+TEST_CASE("a step that is captured needs its memory once, although it was run before", "[gpu]") {
+  for (const int ranks : {1, 2}) {
+    cudaMemPoolTrimTo(nullptr, 0);
+    cuda_emulated::memory_limit = cuda_emulated::memory_used + std::size_t(ranks) * 48000000;
+    CHECK(refusal([&] {
+            sp::run({.mesh = {.tp = ranks}, .device = sp::device_kind::cuda}, [] {
+              sp::replay step;
+              for (int i = 0; i < 3; ++i)
+                step([] {
+                  const sp::ref x = sp::leaf(sp::dtype::f32, {7000000});
+                  sp::device().fill(x->v(), 1);
+                });
+            });
+          }) == "no error");
+    cuda_emulated::memory_limit = std::size_t(1) << 40;
+  }
 }
 
 TEST_CASE("without a device the refusal is SP504, before anything runs", "[gpu]") {

@@ -33,6 +33,9 @@ inline void drop_slab(void* p, std::size_t) { (void)cudaFree(p); }
 inline void begin_capture(bool first) {
   queue& q = own_queue();
   if (q.capture) throw error(code::usage, "a step is captured inside of another one.", "give each its own sp::replay, one after the other.");
+  // What the step held when it was run before waits in the pool, and the device would have to hold it twice.
+  check(cudaStreamSynchronize(q.stream), "the work before a capture");
+  check(cudaMemPoolTrimTo(q.pool, 0), "the memory pool");
   auto of_step = std::make_unique<arena>(detail::get_slab, detail::drop_slab);
   // Other ranks go on allocating while this one captures.
   if (first) check(cudaStreamBeginCapture(q.stream, cudaStreamCaptureModeRelaxed), "the begin of a capture");
