@@ -34,6 +34,13 @@ else()
   message(STATUS "no CUDA Toolkit 13 with nvcc: the CUDA backend and `--device cuda` are left out")
 endif()
 
+if(SHARDPROOF_NCCL AND NOT (SHARDPROOF_CUDA AND shardproof_has_cuda))
+  message(FATAL_ERROR "SHARDPROOF_NCCL is for ranks with a GPU each, and device cuda is left out. Pass -DSHARDPROOF_CUDA=ON, where the CUDA Toolkit 13 with nvcc is.")
+endif()
+if(SHARDPROOF_NCCL AND NOT shardproof_nccl_FOUND)
+  message(FATAL_ERROR "SHARDPROOF_NCCL: nccl.h and libnccl were not found. Install libnccl-dev, or name their folder by -DNCCL_ROOT=DIR.")
+endif()
+
 # shardproof_emulator(): shardproof_backend_emulated, the backend on the emulator.
 function(shardproof_emulator)
   set(copy ${PROJECT_BINARY_DIR}/emulated/backend_cuda.cpp)

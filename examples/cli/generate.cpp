@@ -73,11 +73,11 @@ answer generate(const common_options& common, const generate_options& o) {
   std::optional<sp::io::atomic_writer> out;
   if (!o.stats.empty()) {
     refuse_overwriting("--stats", o.stats, s.read_files());
-    out.emplace(o.stats);
+    if (sp::first_rank()) out.emplace(o.stats);
   }
   std::vector<std::int64_t> made;
   std::vector<double> flops;
-  std::vector<rank_stats> stats(std::size_t(common.tp));
+  std::vector<rank_stats> stats;
   double prefill = 0, decode = 0;
   s.run([&] {
     auto lm = s.loaded();
@@ -110,15 +110,17 @@ answer generate(const common_options& common, const generate_options& o) {
       if (!o.ignore_eos && std::find(s.end_tokens.begin(), s.end_tokens.end(), best) != s.end_tokens.end()) break;
     }
     sp::self.book = nullptr;
-    rank_stats& r = stats[std::size_t(sp::rank_on())];
-    r = stats_of(*lm, total);
+    rank_stats r = stats_of(*lm, total);
     r.seconds = seconds_now() - begin;
+    const std::vector<rank_stats> of_all = stats_of_all(r);
     if (keeps) {
       made = mine;
+      stats = of_all;
       prefill = first - begin;
       decode = r.seconds - prefill;
     }
   });
+  if (!sp::first_rank()) return answer::done;
   const double prefill_rate = prefill > 0 ? double(prompt.size()) / prefill : 0;
   const double decode_rate = decode > 0 && made.size() > 1 ? double(made.size() - 1) / decode : 0;
   if (out) {

@@ -9,7 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <shardproof/core/error.hpp>
 #include <shardproof/io/unfinished.hpp>
-#include "options.hpp"
+#include "engine.hpp"
 
 namespace {
 
@@ -58,13 +58,13 @@ void add_model_options(CLI::App& verb, cli::common_options& o) {
   verb.add_flag("--ep", o.experts, "experts on different ranks: of auto or hf, where the family has experts");
   verb.add_option("--ep-engine", o.engine_of_experts, "all_to_all: tokens travel; masked: every rank picks those of its own experts")->capture_default_str();
   verb.add_flag("--sequence-parallel", o.sequence_parallel, "the stream between layers is cut along the sequence, under any plan");
-  verb.add_option("--engine", o.engine, "threads: ranks inside this process")->capture_default_str();
+  verb.add_option("--engine", o.engine, "threads: ranks inside this process; nccl: each is a process with a GPU, started by torchrun, mpirun or srun")->capture_default_str();
   verb.add_option("--device", o.device, "cpu or cuda")->capture_default_str();
   verb.add_option("--dtype", o.type, "auto: as stored, f32 arithmetic; f32; f64; bf16: storage, f32 arithmetic")
       ->capture_default_str();
   verb.add_option("--allow-key", o.allowed_keys, "a configuration key to ignore although nobody knows it")
       ->allow_extra_args(false);
-  verb.add_option("--timeout", o.timeout, "seconds after which a rank that waits for another gives up")->capture_default_str();
+  verb.add_option("--timeout", o.timeout, "seconds after which a rank that waits for another gives up: 30, with --engine nccl 300");
 }
 void add_data_parallel(CLI::App& verb, cli::common_options& o) {
   verb.add_option("--dp", o.dp, "ranks on the data-parallel axis: sequences are dealt to them, gradients are summed over them")->capture_default_str();
@@ -173,9 +173,10 @@ int main(int argc, char** argv) {
     check.has_tp = tp->count() > 0;
     cli::answer a = cli::answer::refused;
     const std::string verb = app.get_subcommands().front()->get_name();
-    if (verb == "run") a = cli::run(common, run);
-    else if (verb == "generate") a = cli::generate(common, generate);
-    else if (verb == "train") a = cli::train(common, train);
+    cli::want_engine(common);
+    if (verb == "run") a = cli::on_ranks(common, [&] { return cli::run(common, run); });
+    else if (verb == "generate") a = cli::on_ranks(common, [&] { return cli::generate(common, generate); });
+    else if (verb == "train") a = cli::on_ranks(common, [&] { return cli::train(common, train); });
     else if (verb == "diff") a = cli::diff(common, diff);
     else if (verb == "check") a = cli::check(common, check);
     else a = cli::explain(common, explain);

@@ -22,7 +22,7 @@ struct common_options {
   std::string engine = "threads";
   std::string device = "cpu";
   std::string type = "auto";                             ///< auto, f32, f64, bf16
-  double timeout = 30;
+  std::optional<double> timeout;                         ///< seconds; empty: what the engine thinks fit
   std::vector<std::string> allowed_keys;
   bool json = false;
 };

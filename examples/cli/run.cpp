@@ -106,15 +106,15 @@ answer run(const common_options& common, const run_options& o) {
   std::vector<std::string> read = s.read_files();
   read.push_back(o.input);
   refuse_overwriting("--output", o.output, read);
-  sp::io::atomic_writer out(o.output);
-  std::optional<sp::io::atomic_writer> text;
+  std::optional<sp::io::atomic_writer> out, text;
+  if (sp::first_rank()) out.emplace(o.output);
   if (!o.stats.empty()) {
     read.push_back(o.output);
     refuse_overwriting("--stats", o.stats, read);
-    text.emplace(o.stats);
+    if (out) text.emplace(o.stats);
   }
   std::vector<result_tensor> results;
-  std::vector<rank_stats> stats(std::size_t(common.tp * common.dp));
+  std::vector<rank_stats> stats;
   s.run([&] {
     auto lm = s.loaded();
     const double begin = seconds_now();
@@ -136,10 +136,11 @@ answer run(const common_options& common, const run_options& o) {
     const double seconds = seconds_now() - begin;
     const auto all = lm->parameters();
     if (o.gradients) sp::finish_gradients(all);
-    rank_stats& mine = stats[std::size_t(sp::rank_on() + sp::ranks_on() * sp::rank_on(sp::dp::id))];
-    mine = stats_of(*lm, book);
+    rank_stats mine = stats_of(*lm, book);
     mine.seconds = seconds;
+    const std::vector<rank_stats> of_all = stats_of_all(mine);
     const bool writes = sp::first_rank();
+    if (writes) stats = of_all;
     const auto whole = sp::full(logits);  // detached, after the backward pass
     if (writes) {
       results.push_back(
@@ -160,18 +161,19 @@ answer run(const common_options& common, const run_options& o) {
         }
       }
   });
+  if (!out) return answer::done;
   std::vector<sp::io::tensor_entry> entries;
   for (const auto& r : results) entries.push_back(r.entry);
-  sp::io::write_safetensors(out, entries, [&](std::size_t k, auto&& sink) {
+  sp::io::write_safetensors(*out, entries, [&](std::size_t k, auto&& sink) {
     sink(results[k].values.data(), results[k].values.size() * sizeof(float));
   });
   if (text) {
     text->write(stats_tree(stats).pretty() + "\n");
     text->finish();
   }
-  out.finish();  // both are on disk before one of them takes its place
+  out->finish();  // both are on disk before one of them takes its place
   if (text) text->commit();
-  out.commit();
+  out->commit();
   if (common.json) {
     auto doc = sp::io::json_tree::object();
     doc.set("output", o.output);

@@ -24,12 +24,7 @@ session::session(const common_options& o, std::string where, weights read) : opt
     throw sp::error(sp::code::usage, "--tp " + std::to_string(o.tp) + " is no number of ranks.", "pass --tp of at least 1.");
   if (o.dp < 1)
     throw sp::error(sp::code::usage, "--dp " + std::to_string(o.dp) + " is no number of ranks.", "pass --dp of at least 1.");
-  if (!(o.timeout > 0)) throw sp::error(sp::code::usage, "--timeout must be positive.", "pass a number of seconds.");
-  if (o.engine != "threads")
-    throw sp::error(sp::code::unsupported_value,
-                    "--engine " + o.engine + " is not " +
-                        (o.engine == "mpi" || o.engine == "gloo" || o.engine == "nccl" ? "linked into this program." : "known."),
-                    "use --engine threads.");
+  if (o.timeout && !(*o.timeout > 0)) throw sp::error(sp::code::usage, "--timeout must be positive.", "pass a number of seconds.");
   if (o.device != "cpu" && o.device != "cuda")
     throw sp::error(sp::code::unsupported_value, "--device " + o.device + " is not known.", "use cpu or cuda.");
   if (o.device == "cuda") {
@@ -64,10 +59,11 @@ session::session(const common_options& o, std::string where, weights read) : opt
     meet_tied_tables();
   }
   // The plan is bound once before any rank starts: a refusal is one line, and notes are printed once.
-  sp::self.where.ranks[0] = o.tp;
   struct restore {
-    ~restore() { sp::self.where.ranks[0] = 1; }
+    int ranks = sp::self.where.ranks[0];
+    ~restore() { sp::self.where.ranks[0] = ranks; }
   } back;
+  sp::self.where.ranks[0] = o.tp;
   for (auto& n : model()->notes()) notes.push_back(std::move(n));
 }
 
@@ -138,9 +134,11 @@ std::unique_ptr<sp::causal_lm> session::loaded() const {
 void session::want_memory(int copies) const {
   double bytes = 0;
   const auto lm = model();  // views point into it
+  const bool alone = !ranks_are_threads();  // and none of the others uses this device
   for (const auto& v : lm->parameters())
     for (int r = 0; r < options.tp; ++r)
-      bytes += options.dp * copies * double(v.local_bytes(sp::spot{{r, 0, 0}, {options.tp, 1, 1}}, type.value_or(config.stored)));
+      if (!alone || r == sp::rank_on())
+        bytes += (alone ? 1 : options.dp) * copies * double(v.local_bytes(sp::spot{{r, 0, 0}, {options.tp, 1, 1}}, type.value_or(config.stored)));
   const bool cpu = device == sp::device_kind::cpu;
   const double there = cpu ? double(::sysconf(_SC_PHYS_PAGES)) * double(::sysconf(_SC_PAGESIZE)) : sp::backend_of(device).available_bytes();
   if (bytes <= there) return;
@@ -173,7 +171,10 @@ void refuse_overwriting(const char* option, const std::string& path, const std::
 }
 
 void session::run(const std::function<void()>& body) const {
-  sp::run(sp::run_options{.mesh = {.tp = options.tp, .dp = options.dp}, .timeout_seconds = options.timeout, .device = device}, [&] { body(); });
+  if (!ranks_are_threads()) return body();  // on_ranks has made this process one of them
+  sp::run_options how{.mesh = {.tp = options.tp, .dp = options.dp}, .device = device};
+  if (options.timeout) how.timeout_seconds = *options.timeout;
+  sp::run(how, body);
 }
 
 rank_stats stats_of(sp::causal_lm& lm, const sp::ledger& book) {
@@ -189,6 +190,18 @@ rank_stats stats_of(sp::causal_lm& lm, const sp::ledger& book) {
   for (const auto* axis : sp::self.on)
     if (axis) s.traffic += axis->counters();
   return s;
+}
+
+std::vector<rank_stats> stats_of_all(const rank_stats& mine) {
+  static_assert(std::is_trivially_copyable_v<rank_stats>);
+  if (!sp::self.world) return {mine};
+  const long ranks = sp::self.world->size(), bytes = long(sizeof mine);
+  const sp::ref part = sp::leaf(sp::dtype::i8, {bytes}), whole = sp::leaf(sp::dtype::i8, {ranks, bytes});
+  sp::device().from_host(part->v(), &mine);
+  sp::self.world->all_gather(part->data.get(), whole->data.get(), std::vector<long>(std::size_t(ranks), bytes), sp::dtype::i8);
+  std::vector<rank_stats> all(static_cast<std::size_t>(ranks));
+  sp::device().to_host(all.data(), whole->v());
+  return all;
 }
 
 sp::io::json_tree stats_tree(const std::vector<rank_stats>& all) {

@@ -3,6 +3,7 @@
 /// A checkpoint folder and how it is to be run: read and checked once, then opened by every rank.
 #include <functional>
 #include <memory>
+#include <type_traits>
 #include <shardproof/families/make.hpp>
 #include <shardproof/families/registry.hpp>
 #include <shardproof/io/checkpoint.hpp>
@@ -48,10 +49,11 @@ struct session {
   bool captures() const;
   /// The files that a verb reads of this folder; none of them is to be written over.
   std::vector<std::string> read_files() const;
-  /// Runs body on every rank.
+  /// Runs body on every rank. What it leaves behind for its caller is the first rank's: others may be in other processes.
   void run(const std::function<void()>& body) const;
 
  private:
+  bool ranks_are_threads() const { return options.engine == "threads"; }
   void meet_tied_tables();
 };
 
@@ -63,6 +65,8 @@ struct rank_stats {
 };
 /// Fills everything but seconds from the rank's state.
 rank_stats stats_of(sp::causal_lm&, const sp::ledger&);
+/// Those of all ranks of the world, on every rank. Collective.
+std::vector<rank_stats> stats_of_all(const rank_stats& mine);
 sp::io::json_tree stats_tree(const std::vector<rank_stats>&);
 
 /// @error SP001: `option` would write over one of the files `read`.

@@ -163,7 +163,7 @@ answer train(const common_options& common, const train_options& o) {
   std::optional<sp::io::checkpoint_files> moments;
   if (resumes) moments.emplace(o.output + "/optimizer.safetensors");
   s.want_memory(4);
-  want_place(o, resumes);
+  if (sp::first_rank()) want_place(o, resumes);
   long first_step = 0;
   if (resumes) {
     const auto state = sp::io::read_json(o.output + "/trainer_state.json", sp::code::wrong_configuration);
@@ -176,7 +176,7 @@ answer train(const common_options& common, const train_options& o) {
   const sp::dtype stored = s.type.value_or(s.config.stored);
   // Training keeps f32 masters: 16-bit checkpoints are trained as f32 and stored in their own type.
   const sp::dtype trained = sp::compute_type(stored);
-  std::vector<rank_stats> stats(std::size_t(common.tp * common.dp));
+  std::vector<rank_stats> stats;
   auto report = sp::io::json_tree::array();
   bool captured = false;
   const long last_step = first_step + o.steps;
@@ -223,10 +223,14 @@ answer train(const common_options& common, const train_options& o) {
     for (const auto& v : all)
       if (sp::compute_type((*v.at)->type) == (*v.at)->type && !holds_numbers(*v.at))
         throw sp::error(sp::code::usage, "after step " + std::to_string(last_step) + " " + v.name + " holds no numbers any more.", "lower --lr, or set --clip.");
-    stats[std::size_t(sp::rank_on() + sp::ranks_on() * sp::rank_on(sp::dp::id))] = stats_of(*lm, one.book());
-    if (shows) captured = one.captured();
+    const std::vector<rank_stats> of_all = stats_of_all(stats_of(*lm, one.book()));
+    if (shows) {
+      stats = of_all;
+      captured = one.captured();
+    }
     save(s, o.output, all, state_views(all, optimizer, stored != trained), stored, last_step);
   });
+  if (!sp::first_rank()) return answer::done;
   if (common.json) {
     auto doc = sp::io::json_tree::object();
     doc.set("output", o.output);

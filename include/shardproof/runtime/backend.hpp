@@ -158,7 +158,8 @@ class backend {
   virtual void synchronize() {}
   /// The most bytes this rank's blocks have had together; 0 where nobody counts.
   virtual double peak_bytes() const { return 0; }
-  /// Bytes that all ranks together may still ask for, on all devices there are; 0 where nobody knows.
+  /// Bytes that may still be asked for: by all ranks of this process together, on all devices there are; by a rank that was given a
+  /// device (device_of_rank), on that one. 0 where nobody knows.
   virtual double available_bytes() const { return 0; }
   /// May the host read and write allocated blocks directly?
   virtual bool host_memory() const { return false; }

@@ -1,8 +1,10 @@
 // Memory of device cuda on the emulator: what is asked for in vain, ids that name no row, addresses of the host.
 #include <string>
+#include <utility>
 #include <catch2/catch.hpp>
 #include <cuda_runtime.h>
 #include <shardproof/engine/threads.hpp>
+#include <shardproof/runtime/device_stream.hpp>
 #include <shardproof/shardproof.hpp>
 #include "gpu/thrown.hpp"
 #include "unit/conformance.hpp"
@@ -45,6 +47,16 @@ TEST_CASE("a step that is captured needs its memory once, although it was run be
           }) == "no error");
     cuda_emulated::memory_limit = std::size_t(1) << 40;
   }
+}
+
+TEST_CASE("a rank that was given a device asks about that one alone", "[gpu]") {
+  const int before = std::exchange(cuda_emulated_devices, 3);
+  const double all = gpu().available_bytes();
+  sp::device_of_rank = 0;
+  const double own = gpu().available_bytes();
+  sp::device_of_rank = -1;
+  cuda_emulated_devices = before;
+  CHECK(all == 3 * own);
 }
 
 TEST_CASE("without a device the refusal is SP504, before anything runs", "[gpu]") {

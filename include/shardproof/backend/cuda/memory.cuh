@@ -85,11 +85,12 @@ template <class T> class scratch {
   ~scratch() { give(p, bytes_); }
 };
 
-/// Free memory of all devices.
+/// Free memory of the device that this rank was given, else of all: whoever asks about a device takes some of it.
 inline double available_bytes() {
   const int mine = own_queue().device;
   double sum = 0;
   for (int d = 0; d < devices(); ++d) {
+    if (device_of_rank >= 0 && d != mine) continue;
     std::size_t free = 0, total = 0;
     check(cudaSetDevice(d), "the choice of a device");
     check(cudaMemGetInfo(&free, &total), "its memory");
