@@ -82,7 +82,7 @@ answer generate(const common_options& common, const generate_options& o) {
   s.run([&] {
     auto lm = s.loaded();
     const sp::no_grad off;
-    const bool captured = s.captures() && o.stats.empty();  // of which the host counts what each token costs
+    const bool captured = s.captures(*lm) && o.stats.empty();  // of which the host counts what each token costs
     sp::cache kv({.room = captured ? long(prompt.size()) + o.count : 0});
     sp::ref of_ranks;
     sp::replay step;
@@ -97,7 +97,7 @@ answer generate(const common_options& common, const generate_options& o) {
     for (int i = 0; i < o.count; ++i) {
       const auto forward = [&] { of_ranks = candidates(lm->forward(ids, kv), s.config.vocab_size); };
       if (captured) kv.next(ids.at->s[1]);
-      if (captured && i > 0 && !total.waits) step(forward);
+      if (captured && i > 0) step(forward);
       else forward();
       const std::int64_t best = best_of(of_ranks);
       if (i == 0) first = seconds_now();

@@ -148,7 +148,9 @@ void session::want_memory(int copies) const {
   throw sp::error(cpu ? sp::code::usage : sp::code::device_failed, needs, "use a smaller model, or a machine with more memory.");
 }
 
-bool session::captures() const { return sp::backend_of(device).captures() && !config.moe.experts; }
+bool session::captures(sp::causal_lm& lm) const {
+  return sp::backend_of(device).captures() && !sp::dry_check(lm, sp::ranks{options.tp}, sp::tokens{options.dp, options.tp}, {.training = false}).waits;
+}
 
 std::vector<std::string> session::read_files() const {
   std::vector<std::string> out{folder + "/config.json", folder + "/generation_config.json",

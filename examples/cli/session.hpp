@@ -45,8 +45,8 @@ struct session {
   /// `copies`: values kept for each parameter (itself, gradient, moments).
   /// @error SP001, on a device SP506: all ranks together would need more memory than the machine has.
   void want_memory(int copies) const;
-  /// May a step be captured (sp::replay)? Not where the host chooses what is launched, as it does for experts.
-  bool captures() const;
+  /// May a step be captured (sp::replay)? Not where ranks ask how many tokens travel to their experts.
+  bool captures(sp::causal_lm&) const;
   /// The files that a verb reads of this folder; none of them is to be written over.
   std::vector<std::string> read_files() const;
   /// Runs body on every rank. What it leaves behind for its caller is the first rank's: others may be in other processes.

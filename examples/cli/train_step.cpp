@@ -32,7 +32,7 @@ training_step::training_step(const session& s, sp::causal_lm& lm, sp::adamw& opt
       options_(o),
       text_(text),
       all_(lm.parameters()),
-      captures_(s.captures() && !drops(s.config) && o.accumulate <= most_captured),
+      captures_(s.captures(lm) && !drops(s.config) && o.accumulate <= most_captured),
       loss_(sp::leaf(sp::dtype::f64, {1})) {}
 
 sp::token_ids training_step::micro_batch(long step, long micro) const {
