@@ -1,5 +1,6 @@
 // Defects of the field, reproduced: gradients, their sums over ranks, and what is made of them. docs/defects.md lists them all.
 #include "one_layer.hpp"
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <shardproof/layer/experts.hpp>
@@ -247,7 +248,12 @@ TEST_CASE("B27b behind frozen projections, where no input wants a gradient, a no
 }
 
 // ---- routers ----
-thread_local numbers rows_here;  // what the experts of this rank were given
+thread_local numbers rows_here;  // what the experts of this rank were given; tokens here are no zeros
+/// Without the rows of nobody, which a device has room for behind them: it does not tell the host how many there are.
+numbers of_tokens(numbers rows, std::size_t width) {
+  while (rows.size() >= width && std::all_of(rows.end() - long(width), rows.end(), [](double v) { return v == 0; })) rows.resize(rows.size() - width);
+  return rows;
+}
 struct two_experts : sp::dim<2, sp::units> {};
 struct many_experts : sp::dim<128, sp::units> {};
 template <class Experts, class In> struct one_matrix {
@@ -256,7 +262,7 @@ template <class Experts, class In> struct one_matrix {
     constexpr auto forward(const auto& x, const auto& chosen) const {
       auto to = sp::dispatch(x, chosen, matrix);
       if constexpr (requires { sp::values(to.rows); }) {
-        if (!sp::self.dry) rows_here = sp::values(to.rows);
+        if (!sp::self.dry) rows_here = of_tokens(sp::values(to.rows), 4);
       }
       return to.combine(to.grouped(to.rows, matrix));
     }

@@ -82,7 +82,7 @@ template <class W> requires (!any_broken<W> && is_any<place_in<W>>) constexpr bo
 
 /// Tokens dispatched: their rows, and what is done with rows. `Dealt`: to the ranks that have their experts.
 template <class Rows, class Weights, bool Dealt = false> struct dispatched {
-  Rows rows;                                           ///< (routed, features)
+  Rows rows;                                           ///< (routed, features); on a GPU zeros lie behind them, see tensor/routes.hpp
   Weights weights;
   erased::routes way;
   double chosen = 1;
