@@ -55,11 +55,22 @@ template <class T, int Size> struct product_tile {
   };
   /// A thread's rows, or columns: fours that are 64 apart.
   static __device__ int place(int t, int e) { return e / 4 * 64 + t * 4 + e % 4; }
+  struct alignas(16) stage {
+    T of[terms][room];
+    __device__ void read(T (&to)[own], int k, int t) const {
+#pragma unroll
+      for (int e = 0; e < own; e += 4) {
+        const pack<T, 4> p = pack_at<4>(of[k] + place(t, e), 0);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) to[e + i] = p.of[i];
+      }
+    }
+  };
 
   /// c[i0 ..., j0 ...] (+)= the sum over the terms of `range` of a(i, l) b(j, l); rows of c are `ldc` apart. All threads of the block call.
   template <class A, class B>
   static __device__ void add(const tile_operand<A>& a, const tile_operand<B>& b, long i0, long j0, term_range range, T* c, long ldc, bool adds) {
-    __shared__ T left[terms][room], right[terms][room];
+    __shared__ stage left, right;
     const int tx = int(threadIdx.x) % 16, ty = int(threadIdx.x) / 16;
     const bool wide_a = a.is_wide(), wide_b = b.is_wide();
     share<A> next_a;
@@ -69,18 +80,18 @@ template <class T, int Size> struct product_tile {
     next_b.read(b, j0, range.from, range.to, wide_b);
     for (long l = range.from; l < range.to; l += terms) {
       __syncthreads();                                   // what the tiles held has been used
-      next_a.put(left, a.along);
-      next_b.put(right, b.along);
+      next_a.put(left.of, a.along);
+      next_b.put(right.of, b.along);
       __syncthreads();
       if (l + terms < range.to) {
         next_a.read(a, i0, l + terms, range.to, wide_a);
         next_b.read(b, j0, l + terms, range.to, wide_b);
       }
-#pragma unroll
+#pragma unroll 2
       for (int k = 0; k < terms; ++k) {
         T x[own], y[own];
-#pragma unroll
-        for (int e = 0; e < own; ++e) x[e] = left[k][place(ty, e)], y[e] = right[k][place(tx, e)];
+        left.read(x, k, ty);
+        right.read(y, k, tx);
 #pragma unroll
         for (int i = 0; i < own; ++i)
 #pragma unroll
