@@ -28,7 +28,7 @@ step() {
 configure_and_build() {
   cmake -S "$root" -B "$build" -G Ninja ${headers:+-DCMAKE_PREFIX_PATH="$headers" -DCMAKE_CXX_FLAGS="-isystem $headers/include"} \
     -DSHARDPROOF_CUDA=ON -DSHARDPROOF_DEVICE_TESTS=ON -DSHARDPROOF_BUILD_BENCH=OFF -DSHARDPROOF_FAMILIES= &&
-    cmake --build "$build" -j "$jobs" --target device_tests device_equivalence shardproof_cli
+    cmake --build "$build" -j "$jobs" --target device_tests device_equivalence device_bench_{bandwidth,products,grouped,fused_norm,collectives} shardproof_cli
 }
 of_ctest() { ctest --test-dir "$build" --no-tests=error --output-on-failure "$@"; }
 # Every kernel runs in the suite of all backends and in the tests of ranks and captures.
