@@ -7,6 +7,7 @@
 /// As a rank of a launcher the whole verb runs inside of the engine, so that whatever is refused on one rank ends the others at once.
 /// Each process says why it stops; the first rank alone prints what the verb has to say, and writes its files.
 #include <functional>
+#include <string>
 #include <shardproof/core/mesh.hpp>
 #include "options.hpp"
 
@@ -15,6 +16,9 @@ namespace cli {
 /// Runs a body as this process's rank of the mesh; set where engine_nccl.cpp is linked.
 using process_engine = void (*)(const common_options&, const std::function<void()>&);
 inline process_engine nccl_engine = nullptr;
+
+/// This process's arguments, which ranks compare.
+inline std::string command_line;
 
 /// @error SP606 no such engine, one that is not linked, or one that does not serve the device.
 void want_engine(const common_options&);

@@ -173,6 +173,7 @@ int main(int argc, char** argv) {
     check.has_tp = tp->count() > 0;
     cli::answer a = cli::answer::refused;
     const std::string verb = app.get_subcommands().front()->get_name();
+    for (int i = 1; i < argc; ++i) cli::command_line += std::string(argv[i]) + '\n';
     cli::want_engine(common);
     if (verb == "run") a = cli::on_ranks(common, [&] { return cli::run(common, run); });
     else if (verb == "generate") a = cli::on_ranks(common, [&] { return cli::generate(common, generate); });

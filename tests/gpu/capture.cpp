@@ -156,7 +156,7 @@ TEST_CASE("what a captured step may not do is refused, and the rank can go on", 
   try {
     train(sp::device_kind::cuda, {.tp = 2}, true, 2, mixture(), expert_parallel::all_to_all);
   } catch (const sp::error& e) { text = e.what(); }
-  CHECK_THAT(text, Contains("SP001") && Contains("a captured step reads numbers of the device"));
+  CHECK_THAT(text, Contains("SP001") && Contains("a captured step sends tokens to experts on other ranks"));
 }
 
 TEST_CASE("the ledger says which steps wait for numbers", "[gpu]") {

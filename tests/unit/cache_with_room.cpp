@@ -84,5 +84,7 @@ TEST_CASE("a cache with room says what is wrong with a step", "[cache]") {
   CHECK_THAT(refusal([](sp::cache& kv, auto step) { kv.next(4); step(4); kv.next(3); }), Contains("holds 4, and 3 more"));
   CHECK_THAT(refusal([](sp::cache& kv, auto step) { kv.next(2); step(2); kv.next(1); step(1, 2); }), Contains("SP001") && Contains("is extended by 2 of"));
   CHECK_THAT(refusal([](sp::cache& kv, auto) { kv.next(0); }), Contains("SP001"));
+  CHECK_THAT(refusal([](sp::cache& kv, auto step) { kv.next(1); step(1); step(1); }), Contains("SP001") && Contains("is extended twice for one announcement"));
+  CHECK_THAT(refusal([](sp::cache&, auto) { sp::cache none; none.next(1); }), Contains("SP001") && Contains("announced to a cache without room"));
   CHECK(refusal([](sp::cache& kv, auto step) { kv.next(6); step(6); kv.clear(); kv.next(6); step(6); }) == "no error");
 }

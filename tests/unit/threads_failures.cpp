@@ -29,7 +29,7 @@ TEST_CASE("a mesh without ranks, too many of them and a senseless limit are refu
 TEST_CASE("a device whose backend is not linked is refused, not replaced", "[threads]") {
   sp::backend* const linked = sp::detail::registered_backends[int(sp::device_kind::cuda)];
   sp::detail::registered_backends[int(sp::device_kind::cuda)] = nullptr;
-  CHECK(contains(thrown({.mesh = {.tp = 2}, .device = sp::device_kind::cuda}, [] {}), "shardproof[SP505]"));
+  CHECK(contains(thrown({.mesh = {.tp = 2}, .device = sp::device_kind::cuda}, [] {}), "shardproof[SP505] no backend is linked for device cuda. Fix: include <shardproof/backend/cuda.cuh>"));
   sp::detail::registered_backends[int(sp::device_kind::cuda)] = linked;
 }
 

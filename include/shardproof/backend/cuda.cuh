@@ -8,6 +8,9 @@
 /// Models, plans and `forward` do not change, and are compiled by any C++ compiler: nvcc sees this header alone. Every rank has a
 /// stream of its own; ranks of one process share a device where there are fewer devices than ranks. Nothing waits for the device
 /// but `to_host`, `read` and `synchronize`. Sums are made in an order that depends on shapes only, so that equal ranks have equal bits.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#error "shardproof: device cuda is for Ampere and later. Fix: compile with -arch=native, or -arch=sm_80 and above (CMAKE_CUDA_ARCHITECTURES)."
+#endif
 #include <shardproof/backend/cuda/activation.cuh>
 #include <shardproof/backend/cuda/attention.cuh>
 #include <shardproof/backend/cuda/attention_backward.cuh>
@@ -35,7 +38,11 @@ namespace shardproof {
 class cuda_backend final : public backend {
  public:
   const char* name() const override { return "cuda"; }
-  void require() override { (void)cuda::own_queue(); }
+  void require() override {
+    (void)cuda::own_queue();
+    (void)cuda::products_in_use();                       // what the environment says of them is refused at the start
+    (void)cuda::products_are_tuned();
+  }
 
   void* allocate(std::size_t bytes) override { return cuda::take(bytes ? bytes : 1); }      // a block has an address, however small
   void release(void* p, std::size_t bytes) override { cuda::give(p, bytes ? bytes : 1); }
@@ -45,7 +52,10 @@ class cuda_backend final : public backend {
     cuda::download(host, from);
     cuda::report_bad_ids();
   }
-  void from_host(const view& to, const void* host) override { cuda::upload(to, host); }
+  void from_host(const view& to, const void* host) override {
+    cuda::note_upload(to, host);
+    cuda::upload(to, host);
+  }
   void synchronize() override {
     cuda::wait();
     cuda::report_bad_ids();
@@ -123,6 +133,7 @@ class cuda_backend final : public backend {
   void adamw(const adamw_args& a) override { cuda::adamw(a); }
 
   bool captures() const override { return true; }
+  std::vector<std::uint64_t> watch_uploads(bool on) override { return cuda::watch_uploads(on); }
   bool capturing() const override { return cuda::own_queue().capture != nullptr; }
   void begin_capture(bool first) override { cuda::begin_capture(first); }
   void* end_capture() override { return cuda::end_capture(); }

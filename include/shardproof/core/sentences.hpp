@@ -57,7 +57,7 @@
 #define SHARDPROOF_SAYS_schedules_differ "shardproof[SP501] ranks disagree on the collective schedule. Fix: take the same branch around collectives on every rank, and bind each collective's result to a named local."
 #define SHARDPROOF_SAYS_rank_lost "shardproof[SP502] a rank was lost or did not reach a collective in time. Fix: read that rank's first error; raise the time limit only if the step is really that long."
 #define SHARDPROOF_SAYS_no_launcher "shardproof[SP503] the launch environment is incomplete. Fix: start the program by a launcher, or pass rank, world size and rendezvous explicitly."
-#define SHARDPROOF_SAYS_no_device "shardproof[SP504] no such device. Fix: use --device cpu, or run on a machine that has the device and its driver."
+#define SHARDPROOF_SAYS_no_device "shardproof[SP504] no such device. Fix: use device cpu, or run on a machine that has the device and its driver."
 #define SHARDPROOF_SAYS_no_backend "shardproof[SP505] no backend is linked. Fix: include <shardproof/backend/cpu.hpp> in exactly one .cpp of the program."
 #define SHARDPROOF_SAYS_device_failed "shardproof[SP506] the device failed. Fix: use more ranks or smaller batches where memory ran out; else read the first error of any rank."
 #define SHARDPROOF_SAYS_malformed_file "shardproof[SP601] malformed safetensors file. Fix: write the file again; nothing was loaded from it."

@@ -48,7 +48,7 @@ inline int choose_device(const launch& l) {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
     (void)cudaGetLastError();
-    throw error(code::no_device, "no such device: cuda.", "use --device cpu, or run on a machine that has the device and its driver.");
+    throw error(code::no_device, "no such device: cuda.", "use device cpu, or run on a machine that has the device and its driver.");
   }
   if (count == 1) return 0;
   if (l.local_rank >= count)

@@ -105,7 +105,9 @@ class cache_slot {
   const char* stack_ = "";
   long number_ = 0;
   const cache_slot* parent_ = nullptr;
+  long used_ = 0;                                      // the announcement of next() that came last
   friend class cache;
+  inline void use_announcement();
 
  public:
   inline struct positions positions() const;
@@ -120,6 +122,7 @@ class cache_slot {
       throw error(code::usage, "a cache is extended while the tape records: the gradient of what it keeps would be lost.", "use sp::no_grad around decoding, or pass sp::no_cache (cache{.on = false}) to train.");
     constexpr std::size_t seq = std::size_t(dims_in<K>::rank - 3);
     if (const struct positions at = positions(); at.room) {
+      use_announcement();
       (void)erased::counted_ids(at, k.at->s[1]);
       out.k.at = k_.place(k.at, at.room, *at.counted);
       out.v.at = v_.place(v.at, at.room, *at.counted);
@@ -127,6 +130,8 @@ class cache_slot {
       out.k.sizes.n[seq] = out.v.sizes.n[seq] = at.room;
       return out;
     }
+    if (device().capturing())
+      throw error(code::usage, "a captured step extends a cache without room, whose keys lie elsewhere each time.", "give it room, sp::cache{{.room = n}}, and call next() before each step.");
     out.k.at = k_.append(k.at, length_);
     out.v.at = v_.append(v.at, length_);
     length_ += k.at->s[1];
@@ -142,6 +147,8 @@ class cache {
   bool on_ = true;
   long room_ = 0, counted_ = 0;                        // with room: how many positions have been announced
   ref numbers_;                                        // of the step, see positions::counted
+  ref room_of_numbers_;                                // where they are, however many: captured steps read them there
+  long steps_ = 0;                                     // that have been announced
   friend class cache_slot;
   /// Of a slot that has kept `length`.
   struct positions at(long length) const {
@@ -177,14 +184,21 @@ class cache {
   struct positions start() const { return at(length()); }
   /// The next forward is of n positions: where they stand, for the device. Outside of what is captured. @error SP001 no room, or not enough.
   void next(long n = 1) {
-    if (n < 1 || counted_ + n > room_) {
+    if (n < 1 || n > room_ - counted_) {
       text_line t;
-      t << "a cache with room for " << room_ << " positions holds " << counted_ << ", and " << n << " more are announced.";
+      if (n < 1) t << "a step of " << n << " positions is announced.";
+      else if (!room_) t << "positions are announced to a cache without room.";
+      else t << "a cache with room for " << room_ << " positions holds " << counted_ << ", and " << n << " more are announced.";
       throw error(code::usage, t.view(), "make it with more room: sp::cache{{.room = n}}; clear() it between requests.");
     }
     std::vector<std::int64_t> at{counted_, counted_ + n};
     for (long i = 0; i < n; ++i) at.push_back(counted_ + i);
-    if (!numbers_ || numbers_->s[0] != n + 2) numbers_ = leaf(dtype::i64, {n + 2});
+    if (!room_of_numbers_) room_of_numbers_ = leaf(dtype::i64, {room_ + 2});
+    numbers_ = ref(new node);
+    numbers_->type = dtype::i64;
+    numbers_->s = {n + 2};
+    numbers_->data = room_of_numbers_->data;
+    ++steps_;
     if (live(numbers_)) device().from_host(numbers_->v(), at.data());
     counted_ += n;
   }
@@ -199,6 +213,11 @@ class cache {
   }
   ~cache() { for (auto* s : slots_) delete s; }
 };
+/// @error SP001 its positions were kept before: they would be written over.
+inline void cache_slot::use_announcement() {
+  if (std::exchange(used_, owner_->steps_) == owner_->steps_)
+    throw error(code::usage, "a cache with room is extended twice for one announcement.", "call cache.next(n) before each forward with n positions.");
+}
 inline struct positions cache_slot::positions() const { return owner_->at(length_); }
 inline cache_slot& cache_slot::slot(const char* stack, long i) { return on_ ? owner_->find(this, stack, i) : *this; }
 

@@ -79,7 +79,7 @@ template <class M, class S, class C> auto input(const M& m, const S& s, const C&
 template <class D, class L> void assign(const tensor<data, D, L>& x, const tensor<data, D, L>& values) {
   if (!(x.at->s == values.at->s) || x.at->type != values.at->type)
     throw error(code::usage, "a tensor is assigned elements of another shape or type.", "make a new tensor, and a new sp::replay for its shape.");
-  if (x.at->s.count()) device().copy({.dst = x.at->v(), .src = values.at->v(), .rows = 1, .width = x.at->s.count()});
+  if (live(values.at) && x.at->s.count()) device().copy({.dst = x.at->v(), .src = values.at->v(), .rows = 1, .width = x.at->s.count()});
   x.at->forget_views();
 }
 

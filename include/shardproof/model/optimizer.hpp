@@ -36,6 +36,7 @@ struct adamw {
   /// The gradient's norm at the last step, before clipping. Waits for the device.
   double last_norm() const { return last_.norm(); }
   /// The two halves of a step. What differs from step to step is set first, so that sp::replay may run the rest again.
+  void advance() { advance(lr); }
   void advance(double rate) {
     ++steps;
     const double now[] = {rate, 1 - math::pow(beta1, double(steps)), 1 - math::pow(beta2, double(steps))};

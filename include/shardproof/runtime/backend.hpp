@@ -10,7 +10,9 @@
 /// bf16 or f16 and are widened; a `d...` argument is a gradient that the kernel ADDS to unless it says otherwise, and a null
 /// view there means "not wanted"; extents of zero are legal everywhere; kernels of one rank run in the order of the calls.
 /// A device may queue them: only `to_host`, `read` and `synchronize` wait, so that a step never does.
+#include <cstdint>
 #include <span>
+#include <vector>
 #include <shardproof/core/error.hpp>
 #include <shardproof/runtime/communicator.hpp>
 #include <shardproof/runtime/shape.hpp>
@@ -257,6 +259,8 @@ class backend {
   virtual bool captures() const { return false; }
   /// Is what this rank queues kept at the moment, rather than run?
   virtual bool capturing() const { return false; }
+  /// Starts to note what from_host sends for this rank, or stops and returns a hash of each array.
+  virtual std::vector<std::uint64_t> watch_uploads(bool /*on*/) { return {}; }
   /// Of ranks that are captured together one is `first`; the others join it by waiting for its mark.
   virtual void begin_capture(bool /*first*/) {}
   virtual void* end_capture() { return nullptr; }
@@ -295,7 +299,8 @@ inline bool register_backend(device_kind d, backend& b) { detail::registered_bac
 /// The backend of a device; SP505 if none is linked (SP504 is the backend's own: no such device).
 inline backend& backend_of(device_kind d) {
   if (auto* b = detail::registered_backends[int(d)]) return *b;
-  throw error(code::no_backend, d == device_kind::cpu ? "device cpu" : "device cuda");
+  if (d == device_kind::cpu) throw error(code::no_backend, "device cpu");
+  throw error(code::no_backend, "no backend is linked for device cuda.", "include <shardproof/backend/cuda.cuh> in exactly one .cu of the program.");
 }
 
 }  // namespace shardproof

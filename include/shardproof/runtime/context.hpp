@@ -31,6 +31,7 @@ struct context {
   unsigned long clock = 0;                      ///< numbers nodes in order of creation
   bool tape = true;
   bool dry = false;
+  class step_watcher* step = nullptr;           ///< told what a step uses that is being captured; see runtime/step_memory.hpp
   dropout_state dropout{};
 };
 inline constinit thread_local context self{};

@@ -14,9 +14,23 @@
 #include <shardproof/runtime/context.hpp>
 namespace shardproof {
 
+class buffer;
+struct node;
+/// Told, while a step is captured, which memory it makes and uses, and to whose gradients it adds.
+class step_watcher {
+ public:
+  virtual void makes(const buffer&) = 0;
+  virtual void uses(const buffer&) = 0;
+  virtual void adds_to(node&) = 0;
+  virtual void keeps_view_of(node&) = 0;
+
+ protected:
+  ~step_watcher() = default;
+};
+
 /// A shared block of device memory. Not thread-safe by design: a tensor lives on its rank.
 class buffer {
-  struct block { long uses; void* p; std::size_t bytes; backend* owner; bool host; };
+  struct block { long uses; void* p; std::size_t bytes; backend* owner; bool host; long kept = 0; };
   block* b_ = nullptr;
   void drop() {
     if (b_ && --b_->uses == 0) {
@@ -29,7 +43,9 @@ class buffer {
 
  public:
   constexpr buffer() = default;
-  explicit buffer(std::size_t bytes) : b_(new block{1, device().allocate(bytes), bytes, &device(), false}) {}
+  explicit buffer(std::size_t bytes) : b_(new block{1, device().allocate(bytes), bytes, &device(), false}) {
+    if (self.step) [[unlikely]] self.step->makes(*this);
+  }
   /// A view of memory that somebody else owns and keeps alive (an mmap, a caller's array).
   static buffer borrowed(void* p, std::size_t bytes) { buffer b; b.b_ = new block{1, p, bytes, nullptr, false}; return b; }
   /// Memory of the host, whatever the device: counts that decide what kernels are called.
@@ -39,11 +55,20 @@ class buffer {
   buffer& operator=(buffer o) noexcept { std::swap(b_, o.b_); return *this; }
   ~buffer() { drop(); }
   explicit operator bool() const { return b_ != nullptr; }
-  void* get() const { return b_ ? b_->p : nullptr; }
+  void* get() const {
+    if (!b_) return nullptr;
+    if (self.step) [[unlikely]] self.step->uses(*this);
+    return b_->p;
+  }
   bool shared() const { return b_ && (b_->uses > 1 || !b_->owner); }
+  // ---- of steps that were captured, which hold what they use (runtime/step_memory.hpp)
+  const void* address() const { return b_ ? b_->p : nullptr; }
+  std::size_t bytes() const { return b_ ? b_->bytes : 0; }
+  bool on_device() const { return b_ && !b_->host; }
+  void hold(int by) const { b_->kept += by; }
+  bool only_held() const { return b_->uses == b_->kept; }
 };
 
-struct node;
 /// Intrusive and single-threaded; usable (empty) in constant expressions.
 class ref {
   node* p_ = nullptr;
@@ -142,6 +167,7 @@ struct node {
   view g_uninitialised() {
     const dtype t = compute_type(type);
     if (!gradient) { gradient = buffer(std::size_t(s.count()) * bytes_of(t)); fresh_ = true; }
+    if (self.step && accumulates) [[unlikely]] self.step->adds_to(*this);
     return {gradient.get(), t, s};
   }
 };
@@ -206,6 +232,7 @@ template <class F> ref shared(const ref& x, const void* target, F make) {
   for (auto& w : x->views) if (!w.weak && !w.strong) {
     w = {target, nullptr, {}};
     if (y->tracked) w.weak = y.get(); else w.strong = y;
+    if (self.step) [[unlikely]] self.step->keeps_view_of(*x);
     break;
   }
   return y;

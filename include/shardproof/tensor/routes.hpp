@@ -106,6 +106,9 @@ struct arrivals {
     return {lists, on_host({rows, rows, 0, mine.size(), w, all})};
   }
 
+  if (device().capturing())
+    throw error(code::usage, "a captured step sends tokens to experts on other ranks, which have to know how many come.",
+                "deal them out masked (moe_tp_experts, --ep-engine masked), or do not capture the step.");
   // Experts are dealt in order, so rows for one rank lie together.
   const ref sorted = sorted_ids(ids, 0, experts, false);
   const std::vector<long> at = downloaded(part_of(sorted, 2 * all, experts + 1));

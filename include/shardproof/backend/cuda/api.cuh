@@ -22,7 +22,7 @@ constexpr bool is_absence(cudaError_t e) { return e == cudaErrorNoDevice || e ==
 [[noreturn]] inline void refuse(cudaError_t e, const char* what) {
   (void)cudaGetLastError();
   if (is_absence(e))
-    throw error(code::no_device, std::string("no such device: cuda (") + cudaGetErrorString(e) + ").", "use --device cpu, or install a GPU's driver.");
+    throw error(code::no_device, std::string("no such device: cuda (") + cudaGetErrorString(e) + ").", "use device cpu, or install a GPU's driver.");
   throw error(code::device_failed, std::string("device cuda failed at ") + what + ": " + cudaGetErrorName(e) + ", " + cudaGetErrorString(e) + ".",
               "read the first error of any rank; run under compute-sanitizer if it is this one.");
 }

@@ -14,6 +14,7 @@ namespace shardproof::cuda {
 
 struct captured {
   cudaGraphExec_t graph = nullptr;                       ///< of the rank that began
+  queue* of = nullptr;                                   ///< of the rank whose it is
   arena* memory = nullptr;
   std::vector<char*> sent;                               ///< host memory that the graph copies from
 };
@@ -48,6 +49,7 @@ inline void begin_capture(bool first) {
 inline captured* end_capture() {
   queue& q = own_queue();
   auto step = std::make_unique<captured>();
+  step->of = &q;
   step->memory = q.capture;
   step->memory->close();
   step->sent = detail::own_staging().let_go();
@@ -58,6 +60,11 @@ inline captured* end_capture() {
   check(cudaStreamEndCapture(q.stream, &graph), "the end of a capture");
   const cudaError_t e = cudaGraphInstantiate(&step->graph, graph, 0);
   (void)cudaGraphDestroy(graph);
+  if (e != cudaSuccess) {
+    for (char* p : step->sent) (void)cudaFreeHost(p);
+    q.dropped.push_back(step->memory);
+    detail::sweep(q);
+  }
   check(e, "the graph of a captured step");
   return step.release();
 }
@@ -66,12 +73,13 @@ inline void abandon_capture() {
   queue& q = own_queue();
   if (!q.capture) return;
   q.capture->close();
-  q.capture = nullptr;
+  q.dropped.push_back(std::exchange(q.capture, nullptr));
   for (char* p : detail::own_staging().let_go()) (void)cudaFreeHost(p);
   cudaGraph_t graph = nullptr;
   if (q.begins && cudaStreamEndCapture(q.stream, &graph) == cudaSuccess && graph) (void)cudaGraphDestroy(graph);
   (void)cudaGetLastError();
   for (const auto& [p, bytes] : std::exchange(q.later, {})) give(p, bytes);
+  detail::sweep(q);
 }
 
 inline void run_captured(captured* step) {
@@ -79,12 +87,17 @@ inline void run_captured(captured* step) {
 }
 /// Waits until it has run. Its memory stays as long as tensors of it do.
 inline void drop_captured(captured* step) {
-  queue& q = own_queue();
+  queue& q = *step->of;
   (void)cudaStreamSynchronize(q.stream);
   if (step->graph) (void)cudaGraphExecDestroy(step->graph);
   for (char* p : step->sent) (void)cudaFreeHost(p);
-  q.dropped.push_back(step->memory);
-  detail::sweep(q);
+  if (&q == detail::mine) {
+    q.dropped.push_back(step->memory);
+    detail::sweep(q);
+  } else {
+    const std::lock_guard lock(detail::queues().lock);
+    detail::queues().orphans.emplace_back(&q, step->memory);
+  }
   delete step;
 }
 

@@ -21,7 +21,7 @@ namespace detail {
   throw error(code::device_failed,
               "not enough memory on device cuda:" + std::to_string(q.device) + ": a tensor of " + std::to_string(bytes) + " bytes was asked for, this rank holds " +
                   mb(double(q.bytes)) + ", and " + mb(double(free)) + " of " + mb(double(total)) + " are free.",
-              "use more ranks, a smaller batch, or fewer positions; `shardproof plan memory` tells what a model needs.");
+              "use more ranks, a smaller batch, or fewer positions.");
 }
 }  // namespace detail
 
@@ -149,6 +149,20 @@ inline void upload(const view& to, const void* host) {
   if (bytes <= detail::staged_bytes) return detail::own_staging().send(to.p, host, bytes, s);
   check(cudaMemcpyAsync(to.p, host, bytes, cudaMemcpyHostToDevice, s), "a copy to the device");
   check(cudaStreamSynchronize(s), "a copy to the device");
+}
+/// Notes are hashes: FNV-1a over the bytes and their number.
+inline void note_upload(const view& to, const void* host) {
+  queue& q = own_queue();
+  if (!q.watched) [[likely]] return;
+  const std::size_t bytes = to.bytes();
+  std::uint64_t h = 14695981039346656037ull ^ bytes;
+  for (std::size_t i = 0; i < bytes; ++i) h = (h ^ static_cast<const unsigned char*>(host)[i]) * 1099511628211ull;
+  q.uploads.push_back(h);
+}
+inline std::vector<std::uint64_t> watch_uploads(bool on) {
+  queue& q = own_queue();
+  q.watched = on;
+  return std::exchange(q.uploads, {});
 }
 /// @error SP001 inside a captured step, which runs later.
 inline void refuse_in_capture(const char* what) {

@@ -7,8 +7,10 @@
 ///
 /// Ranks of one process are threads; rank r uses device r modulo their number, so that all share one where there is one (virtual
 /// ranks); an engine of processes may say which. Everything of a rank runs in one stream, in order. Queues outlive their threads: a tensor may be released late.
+#include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 #include <shardproof/backend/cuda/api.cuh>
 #include <shardproof/backend/cuda/arena.hpp>
@@ -25,6 +27,8 @@ struct queue {
   cudaEvent_t marks[4]{};                                ///< made in turn
   unsigned next_mark = 0;
   arena* capture = nullptr;                              ///< where tensors lie while a step is captured
+  bool watched = false;                                  ///< uploads are noted
+  std::vector<std::uint64_t> uploads;
   bool begins = false;                                   ///< this rank began the capture, rather than joining it
   std::vector<std::pair<void*, std::size_t>> later;      ///< released inside a capture, from before it
   std::vector<arena*> arenas, dropped;                   ///< of all captured steps; those of dropped ones go with their last tensor
@@ -35,6 +39,7 @@ namespace detail {
 struct all_queues {
   std::mutex lock;
   std::vector<queue*> free;
+  std::vector<std::pair<queue*, arena*>> orphans;        ///< of steps that another thread than their rank's dropped
 };
 inline all_queues& queues() { static all_queues& q = *new all_queues; return q; }
 
@@ -94,6 +99,10 @@ inline holder::~holder() {
         free.erase(free.begin() + long(i));
         break;
       }
+    std::erase_if(queues().orphans, [](const auto& o) {
+      if (o.first == mine) mine->dropped.push_back(o.second);
+      return o.first == mine;
+    });
   }
   if (!mine) mine = make_queue(device, count);
   mine->bytes = mine->peak = 0;                          // what an earlier rank left behind is not this one's

@@ -153,9 +153,11 @@ class group final : public communicator {
   static constexpr double start_seconds = 300;           ///< of a part, which may have to make connections
 
   void run_captured(backend& d, void* step) override {
-    d.run_captured(step);
     label what;
     what.captured_step = true;
+    what.members = shared_;
+    watch_.require_running(what);                        // else its kernels would use communicators that are gone
+    d.run_captured(step);
     watch_.queued(stream(), what);
   }
 

@@ -45,7 +45,9 @@ inline id_file_state look_at(const std::string& path, id_record& r) {
   std::size_t got = 0;
   while (got < sizeof bytes) {
     const ssize_t n = io::uninterrupted([&] { return ::read(fd.get(), bytes + got, sizeof bytes - got); });
-    if (n <= 0) break;
+    if (n < 0)
+      refuse_place("the id file " + io::shown(path, 400) + " cannot be read: " + std::strerror(errno) + ".", "name a file in SHARDPROOF_NCCL_ID_FILE.");
+    if (n == 0) break;
     got += std::size_t(n);
   }
   if (got == 0) return id_file_state::absent;

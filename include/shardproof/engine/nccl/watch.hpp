@@ -98,6 +98,11 @@ class watch {
     if (r != ncclInProgress) refuse_nccl(r, what.text(), c);
     settle(c, what.text(), [&](double waited) { refuse_to_wait(what, waited); });
   }
+  /// Throws where the run has failed.
+  void require_running(const label& what) {
+    const std::lock_guard guard(lock_);
+    want(what.text());
+  }
   /// The stream passes here once `what` is done.
   void queued(cudaStream_t stream, const label& what) {
     const std::lock_guard guard(lock_);

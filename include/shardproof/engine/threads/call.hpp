@@ -11,9 +11,12 @@
 #include <shardproof/runtime/communicator.hpp>
 namespace shardproof::in_process {
 
-/// The collectives of the interface, and `split`, which is one too.
-enum class operation : std::uint8_t { all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, barrier, split };
-constexpr const char* name_of(operation o) { return o == operation::split ? "split" : shardproof::name_of(collective(o)); }
+/// The collectives of the interface, and what else is one: `split`, and the capture of steps.
+enum class operation : std::uint8_t { all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, barrier, split, begin_capture, end_capture, captured_step };
+constexpr const char* name_of(operation o) {
+  constexpr const char* others[] = {"split", "the begin of a captured step", "the end of a captured step", "a captured step"};
+  return o < operation::split ? shardproof::name_of(collective(o)) : others[int(o) - int(operation::split)];
+}
 constexpr const char* name_of(reduction r) { return r == reduction::sum ? "sum" : r == reduction::max ? "max" : "min"; }
 
 /// Fits one cache line together with the flag that publishes it. Everything it points to but `source` and `target` belongs to

@@ -25,14 +25,14 @@ class device_group final : public collectives<device_group> {
 
   // Queues that wait for each other make one graph: rank 0's, which the others' queues join and leave.
   void begin_capture(backend& d) override {
-    call& c = begin(operation::barrier, dtype::u8);
+    call& c = begin(operation::begin_capture, dtype::u8);
     d.begin_capture(rank_ == 0);
     if (rank_ == 0) carry(c, phase_, d.mark());
     meet();
     if (rank_ != 0) d.wait_for(mark_of(0));
   }
   void* end_capture(backend& d) override {
-    call& c = begin(operation::barrier, dtype::u8);
+    call& c = begin(operation::end_capture, dtype::u8);
     if (rank_ != 0) carry(c, phase_, d.mark());
     meet();
     void* step = nullptr;
@@ -49,14 +49,14 @@ class device_group final : public collectives<device_group> {
     d.abandon_capture();
   }
   void run_captured(backend& d, void* step) override {
-    call& before = begin(operation::barrier, dtype::u8);
+    call& before = begin(operation::captured_step, dtype::u8);
     carry(before, phase_, d.mark());
     meet();
     if (rank_ == 0) {
       wait_for_others();
       d.run_captured(step);
     }
-    call& after = begin(operation::barrier, dtype::u8);
+    call& after = begin(operation::captured_step, dtype::u8);
     if (rank_ == 0) carry(after, phase_, d.mark());
     meet();
     if (rank_ != 0) d.wait_for(mark_of(0));

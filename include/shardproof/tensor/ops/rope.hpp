@@ -43,7 +43,8 @@ struct rope_tables { ref cos, sin; };
   if (live(made[0]) && count > 0 && half > 0) {
     // Angles as transformers makes them: f32 frequencies times f32 positions (f64 throughout where the model is f64).
     fill_rotary_tables(r, head_dim, first, count, t, device(), made[0]->v(), made[1]->v());
-    *oldest = {r, head_dim, first, count, t, &device(), {made[0], made[1]}, ++kept.clock};
+    if (!self.step)                                      // what a captured step makes is filled when it runs, if it ever does
+      *oldest = {r, head_dim, first, count, t, &device(), {made[0], made[1]}, ++kept.clock};
   }
   return {made[0], made[1]};
 }
@@ -62,11 +63,12 @@ inline view counted_ids(const positions& at, long seq) {
 inline rope_tables tables_for(const rotary& r, long head_dim, const positions& at, long seq, dtype t) {
   struct shelf { rotary r; long head_dim = 0, room = 0; dtype t = dtype::f32; backend* on = nullptr; rope_tables all; const node* step = nullptr; long first = -1; rope_tables rows; };
   thread_local std::vector<shelf> kept;
-  shelf* s = nullptr;
+  shelf *s = nullptr, of_step;
   for (auto& e : kept) if (e.r == r && e.head_dim == head_dim && e.room == at.room && e.t == t && e.on == &device()) s = &e;
   const long half = rotated_features(r, head_dim) / 2;
   if (!s) {
-    s = &kept.emplace_back(shelf{r, head_dim, at.room, t, &device(), {leaf(t, {at.room, half}), leaf(t, {at.room, half})}, nullptr, -1, {}});
+    s = self.step ? &of_step : &kept.emplace_back();
+    *s = shelf{r, head_dim, at.room, t, &device(), {leaf(t, {at.room, half}), leaf(t, {at.room, half})}, nullptr, -1, {}};
     if (live(s->all.cos) && half > 0) {
       // Where frequencies depend on the length, each position has those of a sequence that ends there.
       const long at_once = depends_on_length(r) ? 1 : at.room;
