@@ -91,7 +91,7 @@ std::vector<std::int64_t> decoded(bool captured) {
     //! [decode]
     sp::cache kv{{.room = 16}};
     sp::replay step;
-    kv.next(4);                                                                  // before each forward: how many positions
+    kv.next(4);                                                                  // before each forward, outside of the step: how many positions
     (void)model->forward(sp::input(*model, sp::tokens{1, 4}, prompt), kv);
     for (int i = 0; i < 6; ++i) {
       kv.next();

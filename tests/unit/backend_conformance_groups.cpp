@@ -99,6 +99,7 @@ TEST_CASE("rows of groups are multiplied with their group's matrix", "[conforman
     check_products(*b, dtype::f32, dtype::f16, several[9], 24, 16);
     check_products(*b, dtype::f32, dtype::f32, several[9], 136, 20);
     check_products(*b, dtype::f32, dtype::bf16, several[0], 12, 1500);
+    check_products(*b, dtype::f32, dtype::f32, several[6], 400, 5);          // more tiles of columns than a grid has blocks for
   }
 }
 

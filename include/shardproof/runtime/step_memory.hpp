@@ -12,6 +12,7 @@
 #include <shardproof/runtime/node.hpp>
 namespace shardproof {
 
+/// Of one step of one rank; sp::replay has one.
 class step_memory final : public step_watcher {
   std::vector<buffer> used_;
   std::vector<ref> summed_;                              // parameters whose gradients it adds to

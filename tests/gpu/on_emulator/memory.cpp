@@ -67,7 +67,7 @@ TEST_CASE("without a device the refusal is SP504, before anything runs", "[gpu]"
   cuda_emulated_devices = 1;
   CHECK_THAT(text, Contains("shardproof[SP504]"));
   CHECK_THAT(text, Contains("no CUDA-capable device is detected"));
-  CHECK_THAT(text, Contains("--device cpu"));
+  CHECK_THAT(text, Contains("use device cpu"));
 }
 
 TEST_CASE("ids that name no row are told by the next call that waits, once, and read nothing", "[gpu]") {

@@ -98,7 +98,6 @@ template <class T, int Size> struct product_tile {
           for (int j = 0; j < own; ++j) sum[i][j] = std::fma(x[i], y[j], sum[i][j]);
       }
     }
-    __syncthreads();                                     // before the next tile is put
 #pragma unroll
     for (int i = 0; i < own; ++i)
 #pragma unroll

@@ -97,7 +97,6 @@ struct product_tile_bf16 {
       const float s = result[at / columns * result_room + at % columns];
       c[r * ldc + col] = adds ? c[r * ldc + col] + s : s;
     }
-    __syncthreads();                                     // before the next tile is put
   }
 };
 
