@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <thread>
+#include <shardproof/runtime/replay.hpp>
 #include <shardproof/shardproof.hpp>
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/families/erased.hpp>

@@ -8,7 +8,6 @@
 /// its time, and it multiplies as `matmul` does in the same precision. Qwen3-30B-A3B: 128 experts, 8 of each token, hidden 2048, 768
 /// features; tokens choose at random. Operands are multiples of 1/16, so that sums are exact and both must agree in every bit.
 /// Exits 2 without a GPU, 1 if they differ.
-#include <cstdlib>
 #include <vector>
 #include <shardproof/backend/cuda/grouped.cuh>
 #include <shardproof/backend/cuda/grouped_matmul.cuh>
@@ -20,10 +19,6 @@ namespace {
 using namespace bench;
 using sp::dtype;
 
-struct settings {
-  int turns = 11;
-  bool quick = false, tiny = false;
-};
 struct problem {
   const char* what;
   long tokens, chosen, experts, n, k;
@@ -137,12 +132,6 @@ int measure_all(const settings& s) {
 
 int main(int count, char** words) {
   settings s;
-  for (int i = 1; i < count; ++i) {
-    const std::string word = words[i];
-    if (word == "--turns" && i + 1 < count) s.turns = std::max(1, std::atoi(words[++i]));
-    else if (word == "--quick") s.quick = true, s.turns = 5;
-    else if (word == "--tiny") s.tiny = true, s.turns = 3;
-    else return std::fprintf(stderr, "grouped [--turns N] [--quick] [--tiny]\n"), 1;
-  }
+  if (!s.read("grouped", count, words)) return 1;
   return run([&] { return measure_all(s); });
 }

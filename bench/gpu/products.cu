@@ -10,7 +10,6 @@
 /// algorithms on activations that are bf16 already; it has no gate. The peer has descriptors of its own and up to 256 proposals, each
 /// timed by itself as a graph; the best of them and ours then take turns. Up to 16 rows the weights rotate through copies that exceed
 /// the L2. Operands are multiples of 1/16, so that sums are exact and sampled elements must be equal. Exits 2 without a GPU, 1 if one is wrong.
-#include <cstdlib>
 #include <vector>
 #include <shardproof/backend/cuda/matmul.cuh>
 #include "rows.hpp"
@@ -145,12 +144,6 @@ class peer {
   }
 };
 
-struct settings {
-  int turns = 11;
-  double milliseconds = 2;                               ///< of one graph, about
-  bool quick = false, tiny = false;
-};
-
 bool measure(const problem& p, const settings& s) {
   cu::use_products(p.b == dtype::bf16 ? cu::products::bf16 : cu::products::exact);
   const long stored = p.n * p.k * long(sp::bytes_of(p.b));
@@ -160,7 +153,8 @@ bool measure(const problem& p, const settings& s) {
   ours(o, 0);
   if (!o.is_right()) return false;
   const double expected = std::max(p.flop() / (p.b == dtype::bf16 ? 600e12 : 40e12), p.bytes() / 4e12) + 2e-6;
-  const int runs = s.tiny ? 2 : std::max({2, copies, std::min(200, int(s.milliseconds / 1e3 / expected))});
+  const double of_graph = s.quick ? 1e-3 : 2e-3;         // seconds, about
+  const int runs = s.tiny ? 2 : std::max({2, copies, std::min(200, int(of_graph / expected))});
   peer best(p);
   const int proposals = int(best.found.size());
   best.sort(o, std::max(1, s.quick ? runs / 2 : runs));
@@ -202,12 +196,6 @@ int measure_all(const settings& s) {
 
 int main(int count, char** words) {
   settings s;
-  for (int i = 1; i < count; ++i) {
-    const std::string word = words[i];
-    if (word == "--turns" && i + 1 < count) s.turns = std::max(1, std::atoi(words[++i]));
-    else if (word == "--quick") s.quick = true, s.turns = 5, s.milliseconds = 1;
-    else if (word == "--tiny") s.tiny = true, s.turns = 3;
-    else return std::fprintf(stderr, "products [--turns N] [--quick] [--tiny]\n"), 1;
-  }
+  if (!s.read("products", count, words)) return 1;
   return run([&] { return measure_all(s); });
 }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 namespace bench {
@@ -33,6 +34,23 @@ struct pairs {
     first.add(a);
     second.add(b);
     ratios.add(a / b);
+  }
+};
+
+/// What the words of a bench choose.
+struct settings {
+  int turns = 11;
+  bool quick = false, tiny = false;                      ///< fewer of everything; sizes for the emulator
+  /// False, and its usage on stderr, where a word is unknown.
+  bool read(const char* name, int count, char** words) {
+    for (int i = 1; i < count; ++i) {
+      const std::string word = words[i];
+      if (word == "--turns" && i + 1 < count) turns = std::max(1, std::atoi(words[++i]));
+      else if (word == "--quick") quick = true, turns = 5;
+      else if (word == "--tiny") tiny = true, turns = 3;
+      else return std::fprintf(stderr, "%s [--turns N] [--quick] [--tiny]\n", name), false;
+    }
+    return true;
   }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <shardproof/runtime/replay.hpp>
 #include "session.hpp"
 
 namespace cli {

@@ -8,6 +8,7 @@
 ///
 /// Where nothing of a step is decided on the host, a device that captures runs it as one graph from the second on: what differs from
 /// step to step, the tokens and the learning rate, goes into memory that the graph reads.
+#include <shardproof/runtime/replay.hpp>
 #include "train.hpp"
 
 namespace cli {

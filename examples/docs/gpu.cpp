@@ -5,6 +5,7 @@
 #include <shardproof/families/erased.hpp>
 #include <shardproof/families/llama.hpp>
 #include <shardproof/families/make.hpp>
+#include <shardproof/runtime/replay.hpp>
 #include <shardproof/shardproof.hpp>
 
 namespace {

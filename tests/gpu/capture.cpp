@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/families/make.hpp>
+#include <shardproof/runtime/replay.hpp>
 #include <shardproof/shardproof.hpp>
 #include "thrown.hpp"
 

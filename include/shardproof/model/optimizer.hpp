@@ -9,7 +9,6 @@
 /// Loshchilov & Hutter, arXiv 1711.05101, as torch.optim.AdamW computes it. 16-bit parameters keep f32 masters.
 #include <shardproof/model/gradients.hpp>
 #include <shardproof/runtime/math.hpp>
-#include <shardproof/runtime/replay.hpp>
 namespace shardproof {
 
 struct adamw {

@@ -30,7 +30,7 @@ class step_watcher {
 
 /// A shared block of device memory. Not thread-safe by design: a tensor lives on its rank.
 class buffer {
-  struct block { long uses; void* p; std::size_t bytes; backend* owner; bool host; long kept = 0; };
+  struct block { long uses; void* p; std::size_t bytes; backend* owner; bool host; long kept = 0; unsigned long seen = 0; };
   block* b_ = nullptr;
   void drop() {
     if (b_ && --b_->uses == 0) {
@@ -62,7 +62,8 @@ class buffer {
   }
   bool shared() const { return b_ && (b_->uses > 1 || !b_->owner); }
   // ---- of steps that were captured, which hold what they use (runtime/step_memory.hpp)
-  const void* address() const { return b_ ? b_->p : nullptr; }
+  /// Was that capture told of it before? It is now.
+  bool seen_by(unsigned long capture) const { return std::exchange(b_->seen, capture) == capture; }
   std::size_t bytes() const { return b_ ? b_->bytes : 0; }
   bool on_device() const { return b_ && !b_->host; }
   void hold(int by) const { b_->kept += by; }

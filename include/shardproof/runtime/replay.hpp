@@ -12,17 +12,15 @@
 /// nor drop elements (SP001: the same ones would fall each time).
 /// Results are tensors that the body assigns to variables of outside; they are read between calls. Devices that capture nothing run the body.
 /// Communicators count each run. A ledger is charged only when the body is called.
-#include <algorithm>
-#include <atomic>
 #include <utility>
 #include <vector>
 #include <shardproof/runtime/step_memory.hpp>
 namespace shardproof {
 
 namespace detail {
-inline std::atomic<long> ranks_so_far{0};
-/// Threads' addresses and ids are used again; this is not.
-inline thread_local const long this_rank = ++ranks_so_far;
+inline long ranks_so_far = 0;
+/// Threads' addresses and ids are used again; this is not. A builtin, as <atomic> takes longer to read than the rest of this header.
+inline thread_local const long this_rank = __atomic_add_fetch(&ranks_so_far, 1, __ATOMIC_RELAXED);
 }  // namespace detail
 
 class replay {
@@ -107,10 +105,10 @@ class replay {
   }
   /// What the body sends again must be what it sent; the first call may have sent more (tables that later calls share).
   void require_same_uploads(const std::vector<std::uint64_t>& sent) const {
-    auto at = sent_before_.begin();
+    std::size_t at = 0;
     for (const std::uint64_t u : sent) {
-      at = std::find(at, sent_before_.end(), u);
-      if (at == sent_before_.end())
+      while (at < sent_before_.size() && sent_before_[at] != u) ++at;
+      if (at == sent_before_.size())
         throw error(code::usage, "a captured step sends numbers of the host to the device that were others when it was called first: they would stay as they are.",
                     "take what changes out of it: sp::assign for inputs, next() of a cache, advance() of an optimizer.");
       ++at;

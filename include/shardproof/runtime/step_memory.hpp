@@ -7,7 +7,6 @@
 ///     { const sp::step_memory::watch now(used); body(); }                                // while it is captured
 ///     used.end();  used.require_all();                     // after the body; before each run
 #include <cstdio>
-#include <unordered_set>
 #include <vector>
 #include <shardproof/runtime/node.hpp>
 namespace shardproof {
@@ -17,7 +16,7 @@ class step_memory final : public step_watcher {
   std::vector<buffer> used_;
   std::vector<ref> summed_;                              // parameters whose gradients it adds to
   std::vector<ref> viewed_;                              // values of which it made conversions that consumers share
-  std::unordered_set<const void*> known_;                // addresses that it made, or that are in used_
+  unsigned long capture_ = 0;                            // of this rank, the first is 1: what it has seen it made itself, or has in used_
 
  public:
   step_memory() = default;
@@ -27,13 +26,17 @@ class step_memory final : public step_watcher {
   /// Notes what this rank does in a scope.
   class watch {
    public:
-    explicit watch(step_memory& m) { self.step = &m; }
+    explicit watch(step_memory& m) {
+      static thread_local unsigned long captures = 0;
+      m.capture_ = ++captures;
+      self.step = &m;
+    }
     watch(const watch&) = delete;
     ~watch() { self.step = nullptr; }
   };
-  void makes(const buffer& b) override { known_.insert(b.address()); }
+  void makes(const buffer& b) override { (void)b.seen_by(capture_); }
   void uses(const buffer& b) override {
-    if (!b.on_device() || !known_.insert(b.address()).second) return;
+    if (!b.on_device() || b.seen_by(capture_)) return;
     used_.push_back(b);
     b.hold(1);
   }
@@ -45,7 +48,6 @@ class step_memory final : public step_watcher {
     used_.clear();
     summed_.clear();
     viewed_.clear();
-    known_.clear();
   }
   /// After a body that threw: what it would have computed was never computed, so nobody may find it.
   void abandon() {
@@ -62,7 +64,6 @@ class step_memory final : public step_watcher {
     for (const ref& x : viewed_) x->forget_views();      // made when the step runs, not now
     summed_.clear();
     viewed_.clear();
-    known_.clear();
   }
   /// Before each run. @error SP001 something that it uses has been let go.
   void require_all() const {

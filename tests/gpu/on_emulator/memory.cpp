@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 #include <shardproof/engine/threads.hpp>
 #include <shardproof/runtime/device_stream.hpp>
+#include <shardproof/runtime/replay.hpp>
 #include <shardproof/shardproof.hpp>
 #include "gpu/thrown.hpp"
 #include "unit/conformance.hpp"

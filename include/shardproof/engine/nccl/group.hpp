@@ -154,7 +154,7 @@ class group final : public communicator {
 
   void run_captured(backend& d, void* step) override {
     label what;
-    what.captured_step = true;
+    what.what = operation::captured_step;
     what.members = shared_;
     watch_.require_running(what);                        // else its kernels would use communicators that are gone
     d.run_captured(step);

@@ -21,12 +21,11 @@ namespace shardproof::nccl {
 /// A collective, for messages: kept by value, as it is looked at much later.
 struct label {
   in_process::operation what = in_process::operation::barrier;
-  bool captured_step = false;
   unsigned index = 0;                                    ///< calls of this rank in this group, this one included
   char layer[48] = {};
   std::shared_ptr<const std::vector<int>> members;       ///< world ranks of its group
   std::string text() const {
-    if (captured_step) return "a captured step";
+    if (what == in_process::operation::captured_step) return in_process::name_of(what);
     in_process::call c;
     c.what = what;
     c.index = index;
